@@ -1,0 +1,70 @@
+# make builds every program, here at the top level. Lines with ## are what `make help` says.
+
+CC = gcc
+CFLAGS = -O2 -g
+SAN =
+JOBS = 4
+comma = ,
+MAKEFLAGS += --no-builtin-rules
+
+STANDARD = -std=c11 -D_POSIX_C_SOURCE=200809L
+WARNINGS = -Wall -Wextra -Wpedantic -Wshadow -Wvla
+SANITIZER = $(if $(SAN),-fsanitize=$(SAN:address=address$(comma)undefined) -fno-sanitize-recover=all)
+FLAGS = $(STANDARD) $(WARNINGS) $(SANITIZER) $(CFLAGS) -pthread
+
+# What a sanitizer, or lint, builds has a place of its own.
+OUT = $(if $(SAN),build/$(SAN)/)
+OBJ = $(or $(OUT),build/plain/)obj/
+
+PROGRAMS := $(basename $(wildcard serviceparser.c serviceserver[0-9][0-9].c serviceblaster.c))
+SHARED := l23/common.o l23/holder.o
+TESTS := $(wildcard tests/*.bats)
+C_FILES := $(wildcard *.c l23/*.[ch] tests/*.[ch])
+SHELL_FILES := $(wildcard .ci/run l23/setup l23/demo/* tests/run tests/*.bash tests/*.bats)
+
+BUILT := $(addprefix $(OUT),$(PROGRAMS) tests/client)
+
+## make                 build everything
+all: $(BUILT)
+
+$(BUILT): $(OUT)%: $(OBJ)%.o $(OBJ)l23.a
+	@mkdir -p $(@D)
+	$(CC) $(FLAGS) -o $@ $^
+
+$(OBJ)l23.a: $(addprefix $(OBJ),$(SHARED))
+	$(AR) rcs $@ $^
+
+$(OBJ)%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(FLAGS) -MMD -MP -c -o $@ $<
+
+-include $(wildcard $(OBJ)*.d $(OBJ)*/*.d)
+.SECONDARY:
+
+## make check           run all tests; SAN=address or SAN=thread: under that sanitizer
+check: all
+	@BIN=$(or $(OUT),./) JOBS=$(JOBS) tests/run $(TESTS)
+
+## make check-03        run one program's tests (check-parser, check-blaster, check-00 ...);
+##                      SERVER=./mine: against a server of your own
+check-%: all
+	@BIN=$(or $(OUT),./) SERVER=$(SERVER) tests/run $(wildcard tests/service*$*.bats)
+
+## make lint            warnings of both compilers, clang-format, cppcheck, shellcheck
+lint:
+	@$(MAKE) --no-print-directory OUT=build/lint-gcc/ CC=gcc CFLAGS="-O2 -Werror" all
+	@$(MAKE) --no-print-directory OUT=build/lint-clang/ CC=clang CFLAGS="-O2 -Werror" all
+	clang-format --dry-run --Werror $(C_FILES)
+	cppcheck --quiet --error-exitcode=1 --enable=warning,portability,performance \
+	    --inline-suppr --suppress=missingIncludeSystem --std=c11 $(filter %.c,$(C_FILES))
+	shellcheck $(SHELL_FILES)
+
+## make clean           remove what make has built
+clean:
+	rm -rf build tests/client $(PROGRAMS)
+
+## make help            this list
+help:
+	@sed -n 's/^## /  /p' Makefile
+
+.PHONY: all check lint clean help

@@ -1,0 +1,63 @@
+// common.h: what all programs of the lecture share
+//
+// Set-up (parse_port, load_services, make_listen) prints its error and ends the program.
+// Everything else returns -1 with errno set, and main decides.
+
+#ifndef L23_COMMON_H
+#define L23_COMMON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+enum {
+    DEFAULT_PORT = 6168,    // the lecture's
+    LINE_MAX_BYTES = 1023,  // longest request, without its newline
+    ANSWER_MAX_BYTES = 1088 // room for any answer: the request, ", unknown", a newline
+};
+
+// parse_port(argc, argv)
+//   The port of a command line `PROGRAM [PORT]`: 0 (the kernel picks one) to 65535,
+//   DEFAULT_PORT when there is none. Prints the usage and exits 2 on anything else.
+int parse_port(int argc, char **argv);
+
+// load_services()
+//   Reads the machine's whole services database (setservent(3), getservent(3)) into the
+//   cache. Call it before any fork or thread: afterwards nobody writes the cache, so
+//   children share its pages and threads need no lock. A second call reads it anew.
+//   Exits 1 when memory is short.
+void load_services(void);
+
+// make_listen(port)
+//   Returns a listening socket on `port` of the address in L23_HOST (127.0.0.1 unless
+//   set), backlog 100, and says on stderr which port that is. Port 0: the kernel picks
+//   one, and later calls return to the same. The caller closes it. Prints why and exits 1
+//   on failure; names the process that holds the port where /proc tells.
+int make_listen(int port);
+
+// handle_connection(fin, fout)
+//   Answers every line of `fin` on `fout`, in order, until end of file. Each block read is
+//   answered with one write. Closes neither stream. `fout` must not have been written to.
+//   Returns 0 at end of file, -1 with errno set as by read(2) or write(2).
+int handle_connection(FILE *fin, FILE *fout);
+
+// stop_accepting(fd, n, what)
+//   For a server that has met its wall: prints that connection `n` failed at `what`, and
+//   errno; closes the listening socket `fd`; waits until the clients that it serves in
+//   children or threads have left; exits 1.
+_Noreturn void stop_accepting(int fd, unsigned long n, const char *what);
+
+// What has come of a stream of requests and is not answered yet.
+struct lines {
+    char *begin, *end; // 7 bytes past `end` must be readable: the hash takes whole words
+    bool skipping;     // in a line that is too long, whose error has been given
+};
+
+// answer_lines(in, eof, out, size)
+//   Takes complete lines from the front of `in` and writes their answers to `out`, as many
+//   as surely fit in `size` bytes; with `eof`, a last line without its newline too.
+//   Returns the number of bytes written: 0 when no complete line is left, and then `in`
+//   holds at most LINE_MAX_BYTES.
+size_t answer_lines(struct lines *in, bool eof, char *out, size_t size);
+
+#endif
