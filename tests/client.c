@@ -14,7 +14,7 @@
 //   gone          as eof, but a reset is as good
 //   reset         closes with a reset instead of an end of file
 //   say TEXT      prints TEXT on standard output: the test can wait for it
-//   hold          waits for standard input to end
+//   until FILE    waits for FILE to exist, a minute at most
 // Every wait ends after 10 seconds (L23_WAIT sets another number): exit 3. Any other
 // failure: one line, exit 1.
 
@@ -203,7 +203,7 @@ int main(int argc, char **argv)
         long count = (is_times || is_lines) && a[1] ? atol(*++a) : 1;
         bool takes_text = is_times || strcmp(action, "send") == 0 ||
                           strcmp(action, "bytes") == 0 || strcmp(action, "flood") == 0 ||
-                          strcmp(action, "say") == 0;
+                          strcmp(action, "say") == 0 || strcmp(action, "until") == 0;
         char *text = takes_text && a[1] ? *++a : (char[]){0};
         size_t n = unescape(text);
 
@@ -240,9 +240,12 @@ int main(int argc, char **argv)
         } else if (strcmp(action, "say") == 0) {
             printf("%s\n", text);
             fflush(stdout);
-        } else if (strcmp(action, "hold") == 0) {
-            while (read(0, (char[64]){0}, 64) > 0)
-                ;
+        } else if (strcmp(action, "until") == 0) {
+            for (int i = 0; access(text, F_OK) != 0; i++) {
+                if (i == 6000)
+                    fail(3, "until");
+                poll(NULL, 0, 10);
+            }
         } else {
             fprintf(stderr, "client: what is '%s'?\n", action);
             return 2;

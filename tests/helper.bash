@@ -1,0 +1,176 @@
+# helper.bash: what the tests share. Loaded by every bats file: `load helper`.
+#
+# A server under test is started on a port that the kernel picks, in a process group of
+# its own, with none of bats' descriptors; teardown ends the group. Tests look for their
+# evidence in /proc and wait for it with `eventually`, never with a bare sleep.
+
+bats_require_minimum_version 1.5.0
+
+cd "$BATS_TEST_DIRNAME/.." || exit 1
+BIN=${BIN:-./}
+CLIENT=${BIN}tests/client
+RUN_DIR=
+PIDS=()              # process groups that teardown ends
+declare -gA CLIENTS # what `hold` started, by name
+
+setup() {
+    RUN_DIR=$BATS_TEST_TMPDIR
+}
+
+teardown() {
+    local pid
+    for pid in "${PIDS[@]}"; do
+        kill -KILL -- "-$pid" 2>/dev/null
+    done
+    for pid in "${PIDS[@]}"; do
+        wait "$pid" 2>/dev/null
+        eventually no_group "$pid" || echo "process group $pid is still there" >&2
+    done
+    return 0
+}
+
+no_group() {
+    ! kill -0 -- "-$1" 2>/dev/null
+}
+
+# eventually COMMAND...: repeats it until it succeeds; fails after 10 seconds without.
+eventually() {
+    local end=$((SECONDS + 10))
+    until "$@"; do
+        ((SECONDS < end)) || return 1
+        sleep 0.02
+    done
+}
+
+# spawn NAME COMMAND...: starts it in a process group of its own, which teardown ends; its
+# output goes to $RUN_DIR/NAME.out and NAME.err. Sets SPAWNED. The inner shell closes every
+# descriptor that bats has left open, for servers count theirs from 3; env takes back that a
+# shell starts background commands with SIGINT ignored. LIMITS="-n 64 -s 1024" sets limits.
+spawn() {
+    local name=$1
+    shift
+    # shellcheck disable=SC2016 # the inner shell expands this
+    LIMITS=${LIMITS:-} setsid env --default-signal=INT,QUIT,PIPE bash -c '
+        for fd in /proc/self/fd/*; do
+            fd=${fd##*/}
+            ((fd <= 2)) || eval "exec $fd>&-"
+        done
+        read -ra limits <<<"$LIMITS"
+        for ((i = 0; i < ${#limits[@]}; i += 2)); do
+            ulimit "${limits[i]}" "${limits[i + 1]}" || exit 99
+        done
+        unset LIMITS
+        exec "$@"' bash "$@" </dev/null >"$RUN_DIR/$name.out" 2>"$RUN_DIR/$name.err" &
+    SPAWNED=$!
+    PIDS+=("$SPAWNED")
+}
+
+# start_server NN [ARGUMENT...]: starts serviceserverNN, or $SERVER, with these arguments (0
+# unless given: a port that the kernel picks) and waits until it listens. WITH="nice -n 5"
+# is a command to run it by. Sets PID and PORT; what it says is in $RUN_DIR/server.err.
+start_server() {
+    local program=${SERVER:-${BIN}serviceserver$1} with
+    shift
+    read -ra with <<<"${WITH:-}"
+    spawn server "${with[@]}" "$program" "${@:-0}"
+    export PID=$SPAWNED
+    PORT=
+    if ! eventually listening; then
+        echo "the server does not say which port it listens on; it said:" >&2
+        cat "$RUN_DIR/server.err" >&2
+        return 1
+    fi
+}
+
+listening() {
+    PORT=$(sed -n 's/^listening on .* port \([0-9]*\)$/\1/p' "$RUN_DIR/server.err" | tail -n 1)
+    [ -n "$PORT" ]
+}
+
+# ask TEXT: one client sends the text (printf escapes), closes its sending side and prints
+# what comes until end of file.
+ask() {
+    # shellcheck disable=SC2059 # the text is meant as a format
+    printf "$1" | "$CLIENT" "$PORT" talk
+}
+
+# hold NAME ACTION...: a client in the background does the actions and keeps its connection
+# until `leave NAME`. Returns when the actions are done. $RUN_DIR/NAME.out has its output.
+hold() {
+    local name=$1
+    shift
+    spawn "$name" "$CLIENT" "$PORT" "$@" say held until "$RUN_DIR/$name.leave"
+    CLIENTS[$name]=$SPAWNED
+    eventually said "$name" held
+}
+
+# said NAME LINE: NAME has printed this line.
+said() {
+    grep -qsxF -- "$2" "$RUN_DIR/$1.out"
+}
+
+# leave NAME: that client closes its connection; returns when it has ended.
+leave() {
+    touch "$RUN_DIR/$1.leave"
+    exit_status "${CLIENTS[$1]}"
+}
+
+# Evidence, from the kernel.
+
+# children PID [STATES]: how many children it has, or how many in these states (Z: zombies).
+children() {
+    cat /proc/[0-9]*/stat 2>/dev/null |
+        sed -n "s/^\([0-9]*\) (.*) \([A-Z]\) $1 .*/\1 \2/p" | grep -c " [${2:-A-Z}]$"
+}
+
+# child_pids PID: their process ids, a line each.
+child_pids() {
+    cat /proc/[0-9]*/stat 2>/dev/null | sed -n "s/^\([0-9]*\) (.*) [A-Z] $1 .*/\1/p"
+}
+
+# threads PID, descriptors PID: how many it has.
+threads() {
+    find "/proc/$1/task" -mindepth 1 -maxdepth 1 2>/dev/null | wc -l
+}
+descriptors() {
+    find "/proc/$1/fd" -mindepth 1 -maxdepth 1 2>/dev/null | wc -l
+}
+
+# sockets STATE [PORT]: how many IPv4 sockets with this local port are in the state.
+sockets() {
+    local -A code=([ESTABLISHED]=01 [FIN_WAIT2]=05 [TIME_WAIT]=06 [CLOSE_WAIT]=08 [LISTEN]=0A)
+    grep -c "^ *[0-9]*: [0-9A-F]*:$(printf %04X "${2:-$PORT}") [0-9A-F]*:[0-9A-F]* ${code[$1]} " \
+        /proc/net/tcp
+}
+
+# queued [PORT]: how many connections the kernel holds for accept.
+queued() {
+    local hex
+    hex=$(sed -n "s/^ *[0-9]*: [0-9A-F]*:$(printf %04X "${1:-$PORT}") [0-9A-F:]* 0A [0-9A-F]*:\([0-9A-F]*\) .*/\1/p" /proc/net/tcp)
+    echo $((16#${hex:-0}))
+}
+
+# is NUMBER COMMAND...: the command prints this number. For `eventually is 3 children $PID`.
+is() {
+    local wanted=$1
+    shift
+    [ "$("$@")" = "$wanted" ]
+}
+
+# ended PID: the process is gone or a zombie.
+ended() {
+    ! grep -qs '^State:.[^ZX]' "/proc/$1/status"
+}
+
+# exit_status PID: waits for a spawned process and returns its exit status.
+exit_status() {
+    eventually ended "$1" || return 124
+    wait "$1"
+}
+
+# unsanitized: skips a test that a sanitizer's own memory, threads or descriptors would spoil.
+unsanitized() {
+    case $BIN in
+    *address* | *thread*) skip "not under a sanitizer: it $1" ;;
+    esac
+}
