@@ -17,7 +17,7 @@ OUT = $(if $(SAN),build/$(SAN)/)
 OBJ = $(or $(OUT),build/plain/)obj/
 
 PROGRAMS := $(basename $(wildcard serviceparser.c serviceserver[0-9][0-9].c serviceblaster.c))
-SHARED := l23/common.o l23/holder.o
+SHARED := l23/common.o l23/connection.o l23/holder.o
 TESTS := $(wildcard tests/*.bats)
 C_FILES := $(wildcard *.c l23/*.[ch] tests/*.[ch])
 SHELL_FILES := $(wildcard .ci/run l23/setup l23/demo/* tests/run tests/*.bash tests/*.bats)

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -240,8 +241,11 @@ int make_listen(int port)
 
     int fd = socket(a->ai_family, SOCK_STREAM, 0);
     // Tip 1: connections of an earlier run may still be in their last states on this port.
-    // Without SO_REUSEADDR, bind fails for as long as they are.
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) < 0) {
+    // Without SO_REUSEADDR, bind fails for as long as they are. The other option is for the
+    // sockets that accept makes of this one: an answer is sent at once, it does not wait
+    // until the client has acknowledged the one before.
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) < 0 ||
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes) < 0) {
         perror("socket");
         exit(1);
     }

@@ -1,0 +1,68 @@
+// serviceserver08.c: twenty processes, made before the first client
+//
+// Extends 06.  New: fork in a loop of its own, n = 20; all share the listening socket, and
+//         each accepts and serves one client after another. A dead child is replaced.
+// See:    make demo-08
+// Breaks: twenty silent clients hold all of them, and the 21st waits: control is still
+//         given away.
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "l23/common.h"
+
+enum { N = 20 };
+
+static _Noreturn void serve(int fd)
+{
+    while (1) {
+        int cfd = accept(fd, NULL, NULL);
+        if (cfd < 0) {
+            if (errno != EINTR && errno != ECONNABORTED)
+                sleep(1); // out of descriptors or memory: pause, do not spin
+            continue;
+        }
+
+        FILE *f = fdopen(cfd, "a+");
+        if (!f) {
+            close(cfd);
+            continue;
+        }
+        handle_connection(f, f);
+        fclose(f);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    int port = parse_port(argc, argv);
+    load_services();
+    int fd = make_listen(port);
+    signal(SIGPIPE, SIG_IGN); // a client that hangs up shall not cost us a child
+
+    for (int n = 0, made = 0;; made++) {
+        while (waitpid(-1, NULL, n == N ? 0 : WNOHANG) > 0)
+            n--;
+        if (made >= N) // replaced at once, nearly: if they keep dying, we do not spin
+            nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+
+        pid_t p = fork();
+        if (p == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGTERM); // a child ends with its parent
+            serve(fd);
+        }
+        if (p < 0) {
+            perror("fork");
+            sleep(1);
+        } else {
+            n++;
+        }
+    }
+}
