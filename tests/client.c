@@ -13,6 +13,9 @@
 //   eof           prints on until end of file; a reset is an error
 //   gone          as eof, but a reset is as good
 //   reset         closes with a reset instead of an end of file
+//   crowd N TEXT  opens N more connections and keeps them; sends TEXT on each and prints
+//                 the line that comes before it opens the next
+//   churn N TEXT  as crowd, but closes each: its sending side, then, at end of file, whole
 //   say TEXT      prints TEXT on standard output: the test can wait for it
 //   until FILE    waits for FILE to exist, a minute at most
 // Every wait ends after 10 seconds (L23_WAIT sets another number): exit 3. Any other
@@ -186,6 +189,22 @@ static int connect_to(const char *host, const char *port)
     return fd;
 }
 
+static void crowd(const char *host, const char *port, long n, const char *text,
+                  size_t length, bool keep)
+{
+    for (long i = 0; i < n; i++) {
+        int fd = connect_to(host, port);
+        send_all(fd, text, length);
+        receive_lines(fd, 1);
+        if (keep)
+            continue;
+        shutdown(fd, SHUT_WR);
+        while (receive(fd, SIZE_MAX, false))
+            ;
+        close(fd);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const char *host = getenv("L23_HOST"), *wait = getenv("L23_WAIT");
@@ -194,14 +213,16 @@ int main(int argc, char **argv)
         return 2;
     }
     limit = wait ? atoi(wait) : limit;
-    int fd = connect_to(host && *host ? host : "127.0.0.1", argv[1]);
+    host = host && *host ? host : "127.0.0.1";
+    int fd = connect_to(host, argv[1]);
 
     for (char **a = argv + 2; *a; a++) {
         const char *action = *a;
         bool is_times = strcmp(action, "times") == 0,
-             is_lines = strcmp(action, "lines") == 0;
-        long count = (is_times || is_lines) && a[1] ? atol(*++a) : 1;
-        bool takes_text = is_times || strcmp(action, "send") == 0 ||
+             is_lines = strcmp(action, "lines") == 0,
+             is_crowd = strcmp(action, "crowd") == 0 || strcmp(action, "churn") == 0;
+        long count = (is_times || is_lines || is_crowd) && a[1] ? atol(*++a) : 1;
+        bool takes_text = is_times || is_crowd || strcmp(action, "send") == 0 ||
                           strcmp(action, "bytes") == 0 || strcmp(action, "flood") == 0 ||
                           strcmp(action, "say") == 0 || strcmp(action, "until") == 0;
         char *text = takes_text && a[1] ? *++a : (char[]){0};
@@ -220,6 +241,8 @@ int main(int argc, char **argv)
         } else if (strcmp(action, "bytes") == 0) {
             for (size_t i = 0; i < n; i++)
                 send_all(fd, text + i, 1);
+        } else if (is_crowd) {
+            crowd(host, argv[1], count, text, n, strcmp(action, "crowd") == 0);
         } else if (strcmp(action, "talk") == 0) {
             talk(fd);
         } else if (strcmp(action, "flood") == 0) {

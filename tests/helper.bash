@@ -18,7 +18,7 @@ setup() {
 }
 
 teardown() {
-    local pid
+    local pid reports
     for pid in "${PIDS[@]}"; do
         kill -KILL -- "-$pid" 2>/dev/null
     done
@@ -26,6 +26,12 @@ teardown() {
         wait "$pid" 2>/dev/null
         eventually no_group "$pid" || echo "process group $pid is still there" >&2
     done
+    # What a sanitizer reports in any program that a test has spawned fails the test.
+    if reports=$(grep -sE -A 30 'WARNING: ThreadSanitizer|ERROR: [A-Za-z]*Sanitizer|runtime error:' \
+        "$RUN_DIR"/*.err); then
+        echo "$reports"
+        return 1
+    fi
     return 0
 }
 
@@ -160,6 +166,31 @@ is() {
 # ended PID: the process is gone or a zombie.
 ended() {
     ! grep -qs '^State:.[^ZX]' "/proc/$1/status"
+}
+
+# want WHAT NUMBER COMMAND...: waits until the command prints the number; if it never does,
+# says what was missing. For `want "children of the server" 3 children "$PID"`.
+want() {
+    local what=$1
+    shift
+    eventually is "$@" && return
+    echo "$what: $1 wanted, but found: $("${@:2}")"
+    return 1
+}
+
+# same WHAT WANTED FOUND: the two are equal, or else it says what was missing.
+same() {
+    [ "$2" = "$3" ] && return
+    printf '%s: wanted:\n%s\nbut found:\n%s\n' "$1" "$2" "$3"
+    return 1
+}
+
+# server_says LINE: waits until the server has printed this line on stderr.
+server_says() {
+    eventually grep -qsxF -- "$1" "$RUN_DIR/server.err" && return
+    echo "the server does not say '$1'; it said:"
+    cat "$RUN_DIR/server.err"
+    return 1
 }
 
 # exit_status PID: waits for a spawned process and returns its exit status.
