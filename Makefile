@@ -22,14 +22,19 @@ TESTS := $(wildcard tests/*.bats)
 C_FILES := $(wildcard *.c l23/*.[ch] tests/*.[ch])
 SHELL_FILES := $(wildcard .ci/run l23/setup l23/demo/* tests/run tests/*.bash tests/*.bats)
 
-BUILT := $(addprefix $(OUT),$(PROGRAMS) tests/client)
+BUILT := $(addprefix $(OUT),$(PROGRAMS) tests/client tests/getserv)
+PRELOADED := $(OUT)tests/noreuse.so
 
 ## make                 build everything
-all: $(BUILT)
+all: $(BUILT) $(PRELOADED)
 
 $(BUILT): $(OUT)%: $(OBJ)%.o $(OBJ)l23.a
 	@mkdir -p $(@D)
 	$(CC) $(FLAGS) -o $@ $^
+
+$(PRELOADED): $(OUT)%.so: %.c
+	@mkdir -p $(@D)
+	$(CC) $(FLAGS) -fPIC -shared -o $@ $<
 
 $(OBJ)l23.a: $(addprefix $(OBJ),$(SHARED))
 	$(AR) rcs $@ $^
@@ -61,7 +66,7 @@ lint:
 
 ## make clean           remove what make has built
 clean:
-	rm -rf build tests/client $(PROGRAMS)
+	rm -rf build tests/client tests/getserv tests/*.so $(PROGRAMS)
 
 ## make help            this list
 help:
