@@ -16,6 +16,7 @@
 //   crowd N TEXT  opens N more connections and keeps them; sends TEXT on each and prints
 //                 the line that comes before it opens the next
 //   churn N TEXT  as crowd, but closes each: its sending side, then, at end of file, whole
+//   more N        opens N more connections, one after another, and keeps them
 //   say TEXT      prints TEXT on standard output: the test can wait for it
 //   until FILE    waits for FILE to exist, a minute at most
 // Every wait ends after 10 seconds (L23_WAIT sets another number): exit 3. Any other
@@ -108,16 +109,19 @@ static bool receive(int fd, size_t most, bool reset_is_end)
 
 static void receive_lines(int fd, long lines)
 {
+    static char buffer[65536];
     while (lines > 0) {
-        char c;
+        // Looks first, and takes the bytes of these lines alone.
         wait_for(fd, POLLIN, "receive");
-        ssize_t n = recv(fd, &c, 1, 0);
+        ssize_t n = recv(fd, buffer, sizeof buffer, MSG_PEEK), take = 0;
         if (n == 0)
             errno = ENODATA;
         if (n <= 0)
             fail(1, "receive");
-        putchar(c);
-        lines -= c == '\n';
+        while (take < n && lines > 0)
+            lines -= buffer[take++] == '\n';
+        recv(fd, buffer, (size_t)take, 0);
+        fwrite(buffer, 1, (size_t)take, stdout);
     }
     fflush(stdout);
 }
@@ -220,8 +224,10 @@ int main(int argc, char **argv)
         const char *action = *a;
         bool is_times = strcmp(action, "times") == 0,
              is_lines = strcmp(action, "lines") == 0,
-             is_crowd = strcmp(action, "crowd") == 0 || strcmp(action, "churn") == 0;
-        long count = (is_times || is_lines || is_crowd) && a[1] ? atol(*++a) : 1;
+             is_crowd = strcmp(action, "crowd") == 0 || strcmp(action, "churn") == 0,
+             is_more = strcmp(action, "more") == 0;
+        bool takes_count = is_times || is_lines || is_crowd || is_more;
+        long count = takes_count && a[1] ? atol(*++a) : 1;
         bool takes_text = is_times || is_crowd || strcmp(action, "send") == 0 ||
                           strcmp(action, "bytes") == 0 || strcmp(action, "flood") == 0 ||
                           strcmp(action, "say") == 0 || strcmp(action, "until") == 0;
@@ -243,6 +249,9 @@ int main(int argc, char **argv)
                 send_all(fd, text + i, 1);
         } else if (is_crowd) {
             crowd(host, argv[1], count, text, n, strcmp(action, "crowd") == 0);
+        } else if (is_more) {
+            for (long i = 0; i < count; i++)
+                connect_to(host, argv[1]);
         } else if (strcmp(action, "talk") == 0) {
             talk(fd);
         } else if (strcmp(action, "flood") == 0) {
