@@ -35,8 +35,11 @@ teardown() {
     return 0
 }
 
+# no_group PID: nobody in this process group is alive. Zombies whose parent has ended are left
+# to init, which may take its time.
 no_group() {
-    ! kill -0 -- "-$1" 2>/dev/null
+    ! kill -0 -- "-$1" 2>/dev/null ||
+        ! cat /proc/[0-9]*/stat 2>/dev/null | grep -qE "^[0-9]+ \(.*\) [^ZX] [0-9]+ $1 "
 }
 
 # eventually COMMAND...: repeats it until it succeeds; fails after 10 seconds without.
@@ -100,6 +103,12 @@ ask() {
     printf "$1" | "$CLIENT" "$PORT" talk
 }
 
+# ask_one LINE: one client asks (printf escapes), leaves as soon as it has an answer and prints
+# that. For the servers whose clients never see end of file.
+ask_one() {
+    "$CLIENT" "$PORT" send "$1\\n" lines 1
+}
+
 # hold NAME ACTION...: a client in the background does the actions and keeps its connection
 # until `leave NAME`. Returns when the actions are done. $RUN_DIR/NAME.out has its output.
 hold() {
@@ -119,6 +128,27 @@ said() {
 leave() {
     touch "$RUN_DIR/$1.leave"
     exit_status "${CLIENTS[$1]}"
+}
+
+# hang_up N: N clients (100 at most: the backlog) ask and break their connections off, while
+# the server stands still: it finds the request and can't answer it any more. With an end of
+# file before the reset, its first write meets EPIPE, and so SIGPIPE, without fail.
+hang_up() {
+    local i before
+    before=$(connections)
+    kill -STOP "$PID"
+    eventually stopped "$PID"
+    for ((i = 0; i < $1; i++)); do
+        "$CLIENT" "$PORT" send 'discard\n' half reset || break
+    done
+    # The kernel has seen the resets as well.
+    want "connections while the server stands still" "$before" connections
+    kill -CONT "$PID"
+    ((i == $1))
+}
+
+stopped() {
+    grep -qs '^State:.T' "/proc/$1/status"
 }
 
 # Evidence, from the kernel.
@@ -149,6 +179,11 @@ sockets() {
         /proc/net/tcp
 }
 
+# connections: how many there are on the server's side, its own closing ones left out.
+connections() {
+    grep -cE "^ *[0-9]+: [0-9A-F]*:$(printf %04X "$PORT") [0-9A-F:]+ (01|03|08) " /proc/net/tcp
+}
+
 # queued [PORT]: how many connections the kernel holds for accept.
 queued() {
     local hex
@@ -176,6 +211,17 @@ want() {
     eventually is "$@" && return
     echo "$what: $1 wanted, but found: $("${@:2}")"
     return 1
+}
+
+# fail REASON...: prints the reason and fails.
+fail() {
+    echo "$@"
+    return 1
+}
+
+# lives PID WHAT: the process is running; or else it says what has ended.
+lives() {
+    ! ended "$1" || fail "$2 has ended"
 }
 
 # same WHAT WANTED FOUND: the two are equal, or else it says what was missing.
