@@ -30,8 +30,8 @@ struct service {
 // COPY bytes at once hold most answers: a copy without a loop.
 enum { WORD = 8, COPY = 32 };
 
-static struct service *services[1 << 14];
-static const size_t mask = sizeof services / sizeof *services - 1;
+enum { BUCKETS = 1 << 14 };
+static struct service **services;
 
 // Takes a word at a time; of the last one it keeps the bytes that belong to the key.
 static uint64_t hash_of(const char *key, size_t n)
@@ -54,7 +54,7 @@ static uint64_t hash_of(const char *key, size_t n)
 static const struct service *find_service(const char *key, size_t n)
 {
     uint64_t hash = hash_of(key, n);
-    const struct service *s = services[hash & mask];
+    const struct service *s = services[hash % BUCKETS];
 
     while (s && !(s->hash == hash && s->key_length == n && memcmp(s->text, key, n) == 0))
         s = s->next;
@@ -68,6 +68,12 @@ static void copy_printable(char *out, const char *in, size_t n)
         out[i] = isprint((unsigned char)in[i]) ? in[i] : '?';
 }
 
+static _Noreturn void out_of_memory(void)
+{
+    perror("the services cache");
+    exit(1);
+}
+
 // Of two services with one name the first one counts, as for getservbyname(3).
 static void add_service(const char *name, const char *protocol, int port)
 {
@@ -76,10 +82,8 @@ static void add_service(const char *name, const char *protocol, int port)
     size_t n = strlen(name) + (protocol ? 1 + strlen(protocol) : 0);
     struct service *s = malloc(sizeof *s + n + n + tail + COPY);
 
-    if (!s) {
-        perror("the services cache");
-        exit(1);
-    }
+    if (!s)
+        out_of_memory();
     snprintf(s->text, n + 1, "%s%s%s", name, protocol ? "/" : "",
              protocol ? protocol : "");
     if (find_service(s->text, n)) {
@@ -91,18 +95,28 @@ static void add_service(const char *name, const char *protocol, int port)
     s->answer_length = (unsigned)(n + tail);
     copy_printable(s->text + n, s->text, n);
     memcpy(s->text + n + n, number, tail);
-    s->next = services[s->hash & mask];
-    services[s->hash & mask] = s;
+    s->next = services[s->hash % BUCKETS];
+    services[s->hash % BUCKETS] = s;
 }
 
-void load_services(void)
+static void free_services(struct service **table)
 {
-    for (size_t i = 0; i <= mask; i++)
-        for (struct service *s; (s = services[i]); free(s))
-            services[i] = s->next;
+    for (size_t i = 0; table && i < BUCKETS; i++)
+        for (struct service *s; (s = table[i]); free(s))
+            table[i] = s->next;
+    free(table);
+}
 
+int load_services(void)
+{
+    struct service **old = services;
+    int found = 0;
+
+    services = calloc(BUCKETS, sizeof *services);
+    if (!services)
+        out_of_memory();
     setservent(1);
-    for (struct servent *e; (e = getservent());) {
+    for (struct servent *e; (e = getservent()); found++) {
         bool tcp = strcmp(e->s_proto, "tcp") == 0;
         int port = ntohs((uint16_t)e->s_port);
         for (int i = -1; i < 0 || e->s_aliases[i]; i++) {
@@ -113,6 +127,13 @@ void load_services(void)
         }
     }
     endservent();
+    if (found == 0 && old) {
+        free(services);
+        services = old;
+    } else {
+        free_services(old);
+    }
+    return found;
 }
 
 // The answer to one line, without its newline; returns its length.

@@ -24,9 +24,10 @@ int parse_port(int argc, char **argv);
 // load_services()
 //   Reads the machine's whole services database (setservent(3), getservent(3)) into the
 //   cache. Call it before any fork or thread: afterwards nobody writes the cache, so
-//   children share its pages and threads need no lock. A second call reads it anew.
+//   children share its pages and threads need no lock. A second call reads it anew, and
+//   keeps what there is when it finds nothing. Returns the number of services found.
 //   Exits 1 when memory is short.
-void load_services(void);
+int load_services(void);
 
 // make_listen(port)
 //   Returns a listening socket on `port` of the address in L23_HOST (127.0.0.1 unless

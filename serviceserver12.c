@@ -1,0 +1,373 @@
+// serviceserver12.c: an event loop per core; the one to leave running
+//
+// Extends 11 by 08: forked workers share the listening socket, each with a loop of its own.
+// New:    limits on connections and on idle time; SIGTERM answers what was asked and ends;
+//         SIGHUP reads the database anew; a worker that dies is replaced.
+// See:    make demo-12
+// Breaks: nothing that we know of. Try.
+
+#define _GNU_SOURCE // accept4, EPOLLEXCLUSIVE, getopt_long
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "l23/common.h"
+#include "l23/connection.h"
+
+enum {
+    READY = 256, // so many events at a time
+    BATCH = 4,   // so many accepted at a time: the other workers want some as well
+    GRACE = 5    // seconds at most for the last answers to be taken
+};
+
+static long workers, most = 1 << 20, idle = 60; // -w, -c, -i
+static int fd;                                  // the listening socket
+
+// A worker is serviceserver11 with a list of its clients, the longest idle first.
+
+struct client {
+    struct connection c;
+    struct client *older, *newer;
+    time_t since; // when it last got on: had a question answered, or took answers
+    bool leaving; // it has been told that no more answers come
+};
+
+static int ep;
+static struct client *oldest, *newest;
+static long clients;
+static bool accepting, paused; // paused: there was no descriptor for the next client
+static volatile sig_atomic_t retiring, finishing;
+
+static void on_signal(int sig)
+{
+    retiring = 1;
+    finishing = finishing || sig == SIGTERM;
+}
+
+static time_t now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec;
+}
+
+static int watch(int operation, int sfd, unsigned events, struct client *c)
+{
+    struct epoll_event e = {.events = events, .data.ptr = c};
+    return epoll_ctl(ep, operation, sfd, &e);
+}
+
+static void take_from_list(struct client *c)
+{
+    *(c->older ? &c->older->newer : &oldest) = c->newer;
+    *(c->newer ? &c->newer->older : &newest) = c->older;
+}
+
+static void put_last_in_list(struct client *c)
+{
+    c->older = newest;
+    c->newer = NULL;
+    *(newest ? &newest->newer : &oldest) = c;
+    newest = c;
+    c->since = now();
+}
+
+static void end(struct client *c)
+{
+    take_from_list(c);
+    connection_close(&c->c);
+    free(c);
+    clients--;
+}
+
+// Says goodbye, all being answered. Closing at once would be a reset, and might destroy the
+// last answers, if the client has sent more by now.
+static void tell_to_leave(struct client *c)
+{
+    shutdown(c->c.fd, SHUT_WR);
+    c->leaving = true;
+}
+
+static void serve(struct client *c)
+{
+    static char too_late[4096];
+    short before = c->c.events;
+
+    if (c->leaving) {
+        ssize_t n = recv(c->c.fd, too_late, sizeof too_late, 0);
+        if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+            end(c);
+        return;
+    }
+    do
+        connection_run(&c->c);
+    while (finishing && c->c.progress && c->c.events == POLLIN);
+    if (c->c.events == 0) {
+        end(c);
+        return;
+    }
+    if (c->c.progress && c->since != now()) {
+        take_from_list(c);
+        put_last_in_list(c);
+    }
+    if (c->c.events != before)
+        watch(EPOLL_CTL_MOD, c->c.fd, (unsigned)c->c.events, c);
+    if (finishing && c->c.events == POLLIN)
+        tell_to_leave(c);
+}
+
+// Accepts as many as `batch` of those who wait; returns how many.
+static int accept_some(int batch)
+{
+    int n = 0;
+    for (; n < batch && clients < most; n++) {
+        int cfd = accept4(fd, NULL, NULL, SOCK_NONBLOCK);
+        struct client *c = cfd < 0 ? NULL : calloc(1, sizeof *c);
+        if (!c) {
+            paused = errno != EAGAIN && errno != EINTR && errno != ECONNABORTED;
+            if (cfd >= 0)
+                close(cfd);
+            break;
+        }
+        connection_init(&c->c, cfd);
+        put_last_in_list(c);
+        clients++;
+        if (watch(EPOLL_CTL_ADD, cfd, POLLIN, c) < 0)
+            end(c);
+        else
+            serve(c); // most have asked by now
+    }
+    return n;
+}
+
+// EPOLLEXCLUSIVE: a client wakes one of the workers that wait for it, not all of them.
+static void accept_or_not(bool wanted)
+{
+    int operation = wanted ? EPOLL_CTL_ADD : EPOLL_CTL_DEL;
+    if (wanted != accepting && watch(operation, fd, EPOLLIN | EPOLLEXCLUSIVE, NULL) == 0)
+        accepting = wanted;
+}
+
+// No new clients from now on; those who have come get the answers to what they have asked.
+static void finish(void)
+{
+    accept_or_not(false);
+    while (accept_some(READY) > 0)
+        ;
+    close(fd);
+    for (struct client *c = oldest, *next; c; c = next) {
+        next = c->newer; // serve may end c, or put it last; meeting it twice does no harm
+        if (!c->leaving)
+            serve(c);
+    }
+}
+
+static _Noreturn void work(const sigset_t *unblocked)
+{
+    time_t deadline = 0;
+
+    sigaction(SIGTERM, &(struct sigaction){.sa_handler = on_signal}, NULL);
+    sigaction(SIGUSR1, &(struct sigaction){.sa_handler = on_signal}, NULL);
+    signal(SIGINT, SIG_IGN); // Ctrl-C reaches the parent too, which knows what to do
+    signal(SIGHUP, SIG_IGN);
+    ep = epoll_create1(0);
+    raise_descriptor_limit();
+    while (!(retiring && clients == 0) && !(deadline && now() > deadline)) {
+        struct epoll_event ready[READY];
+        accept_or_not(!retiring && !paused && clients < most);
+        int timeout = paused ? 100 : clients > 0 ? 1000 : -1;
+        // Signals come in here and nowhere else: none can slip in before the wait.
+        int n = epoll_pwait(ep, ready, READY, timeout, unblocked);
+
+        paused = false;
+        for (int i = 0; i < n; i++)
+            if (ready[i].data.ptr)
+                serve(ready[i].data.ptr);
+            else
+                accept_some(BATCH);
+        while (oldest && now() - oldest->since >= idle)
+            end(oldest);
+        if (finishing && !deadline) {
+            deadline = now() + GRACE;
+            finish();
+        }
+    }
+    _exit(0);
+}
+
+// The parent is serviceserver08: it serves nobody, and replaces who dies.
+
+enum { MOST_WORKERS = 256, MOST_CHILDREN = 1024 };
+static struct child {
+    pid_t pid;
+    bool retired;
+} children[MOST_CHILDREN];
+
+static void signal_children(int sig, bool only_retired)
+{
+    for (struct child *c = children; c < children + MOST_CHILDREN; c++)
+        if (c->pid && (c->retired || !only_retired))
+            kill(c->pid, sig);
+}
+
+static void bury_the_dead(void)
+{
+    int status;
+    pid_t pid;
+
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+        for (struct child *c = children; c < children + MOST_CHILDREN; c++)
+            if (c->pid == pid) {
+                if (!c->retired) {
+                    fprintf(stderr, "worker %ld has died (status %#x): replaced\n",
+                            (long)pid, (unsigned)status);
+                    // If they die again and again, this keeps us from spinning.
+                    nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+                }
+                c->pid = 0;
+            }
+}
+
+// Starts workers until there are as many as there shall be; then those who retire may go.
+// Returns how many could not be started.
+static long keep_up(const sigset_t *unblocked)
+{
+    long missing = workers;
+    pid_t parent = getpid();
+
+    for (struct child *c = children; c < children + MOST_CHILDREN; c++)
+        missing -= c->pid && !c->retired;
+    for (struct child *c = children; missing > 0 && c < children + MOST_CHILDREN; c++) {
+        if (c->pid)
+            continue;
+        pid_t pid = fork();
+        if (pid == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGTERM); // a child ends with its parent
+            if (getppid() != parent)
+                _exit(1);
+            work(unblocked);
+        }
+        if (pid < 0) {
+            perror("fork");
+            return missing;
+        }
+        *c = (struct child){.pid = pid};
+        missing--;
+    }
+    if (missing == 0)
+        signal_children(SIGUSR1, true);
+    return missing;
+}
+
+// SIGHUP: new workers with a new cache; the old ones go when their clients have gone.
+static void reload(void)
+{
+    if (load_services() == 0) {
+        fprintf(stderr, "no services found: the old ones stay\n");
+        return;
+    }
+    fprintf(stderr, "services read anew\n");
+    for (struct child *c = children; c < children + MOST_CHILDREN; c++)
+        c->retired = true;
+}
+
+static _Noreturn void usage(FILE *f, int status)
+{
+    fprintf(f,
+            "usage: serviceserver12 [OPTIONS] [PORT]\n"
+            "  -w, --workers N      event loops, each a process (default: one per core, "
+            "%ld)\n"
+            "  -c, --connections N  at once in each worker (default: what descriptors "
+            "allow)\n"
+            "  -i, --idle SECONDS   a client with nothing answered for so long is "
+            "dropped (60)\n"
+            "  -h, --help           this text\n"
+            "SIGTERM, SIGINT: answers what was asked, then exits 0. SIGHUP: reads the "
+            "services\n"
+            "database anew. PORT: 0 lets the kernel pick one; default %d.\n",
+            workers, DEFAULT_PORT);
+    exit(status);
+}
+
+static long number(const char *text, long highest)
+{
+    char *rest;
+    errno = 0;
+    long n = strtol(text, &rest, 10);
+    if (*rest || rest == text || errno || n < 1 || n > highest) {
+        fprintf(stderr, "%s is not a number from 1 to %ld\n", text, highest);
+        usage(stderr, 2);
+    }
+    return n;
+}
+
+static int options(int argc, char **argv)
+{
+    static const struct option names[] = {{"workers", required_argument, NULL, 'w'},
+                                          {"connections", required_argument, NULL, 'c'},
+                                          {"idle", required_argument, NULL, 'i'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {NULL, 0, NULL, 0}};
+    workers = sysconf(_SC_NPROCESSORS_ONLN);
+    for (int o; (o = getopt_long(argc, argv, "w:c:i:h", names, NULL)) != -1;)
+        switch (o) {
+        case 'w':
+            workers = number(optarg, MOST_WORKERS);
+            break;
+        case 'c':
+            most = number(optarg, most);
+            break;
+        case 'i':
+            idle = number(optarg, 1000000000);
+            break;
+        default:
+            usage(o == 'h' ? stdout : stderr, o == 'h' ? 0 : 2);
+        }
+    argv[optind - 1] = argv[0]; // what is left is a command line `PROGRAM [PORT]`
+    return parse_port(argc - optind + 1, argv + optind - 1);
+}
+
+int main(int argc, char **argv)
+{
+    int port = options(argc, argv);
+    load_services();
+    fd = make_listen(port);
+    listen(fd, SOMAXCONN);
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+
+    // Signals wait until sigtimedwait takes them: none is lost between two looks.
+    sigset_t wanted, unblocked;
+    sigemptyset(&wanted);
+    sigaddset(&wanted, SIGTERM);
+    sigaddset(&wanted, SIGINT);
+    sigaddset(&wanted, SIGHUP);
+    sigaddset(&wanted, SIGUSR1);
+    sigaddset(&wanted, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &wanted, &unblocked);
+
+    for (int sig = 0; sig != SIGTERM && sig != SIGINT;) {
+        if (sig == SIGHUP)
+            reload();
+        bury_the_dead();
+        long missing = keep_up(&unblocked);
+        sig =
+            sigtimedwait(&wanted, NULL, &(struct timespec){.tv_sec = missing ? 1 : 3600});
+    }
+
+    close(fd);
+    signal_children(SIGTERM, false);
+    while (wait(NULL) > 0)
+        ;
+    exit(0);
+}
