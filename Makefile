@@ -26,9 +26,14 @@ BUILT := $(addprefix $(OUT),$(PROGRAMS) tests/client tests/getserv)
 PRELOADED := $(OUT)tests/noreuse.so
 
 ## make                 build everything
-all: $(BUILT) $(PRELOADED)
+all: $(BUILT) $(PRELOADED) $(OUT)l23/board
 
 $(BUILT): $(OUT)%: $(OBJ)%.o $(OBJ)l23.a
+	@mkdir -p $(@D)
+	$(CC) $(FLAGS) -o $@ $^
+
+BOARD := $(addprefix l23/,board.o board_sockets.o board_processes.o board_draw.o)
+$(OUT)l23/board: $(addprefix $(OBJ),$(BOARD) l23.a)
 	@mkdir -p $(@D)
 	$(CC) $(FLAGS) -o $@ $^
 
@@ -55,6 +60,11 @@ check: all
 check-%: all
 	@BIN=$(or $(OUT),./) SERVER=$(SERVER) tests/run $(wildcard tests/service*$*.bats)
 
+## make board           the kernel's side of the server on PORT=6168, live: queue, processes,
+##                      zombies, descriptors, leaked sockets, memory, CPU
+board: $(OUT)l23/board
+	@$< $(PORT)
+
 ## make lint            warnings of both compilers, clang-format, cppcheck, shellcheck
 lint:
 	@$(MAKE) --no-print-directory OUT=build/lint-gcc/ CC=gcc CFLAGS="-O2 -Werror" all
@@ -66,10 +76,10 @@ lint:
 
 ## make clean           remove what make has built
 clean:
-	rm -rf build tests/client tests/getserv tests/*.so $(PROGRAMS)
+	rm -rf build tests/client tests/getserv tests/*.so l23/board $(PROGRAMS)
 
 ## make help            this list
 help:
 	@sed -n 's/^## /  /p' Makefile
 
-.PHONY: all check lint clean help
+.PHONY: all board check lint clean help
