@@ -16,6 +16,7 @@
 //   crowd N TEXT  opens N more connections and keeps them; sends TEXT on each and prints
 //                 the line that comes before it opens the next
 //   churn N TEXT  as crowd, but closes each: its sending side, then, at end of file, whole
+//   abandon N TEXT  as crowd, but instead of waiting closes each sending side, then resets
 //   more N        opens N more connections, one after another, and keeps them
 //   say TEXT      prints TEXT on standard output: the test can wait for it
 //   until FILE    waits for FILE to exist, a minute at most
@@ -193,14 +194,25 @@ static int connect_to(const char *host, const char *port)
     return fd;
 }
 
-static void crowd(const char *host, const char *port, long n, const char *text,
-                  size_t length, bool keep)
+static void reset(int fd)
+{
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
+    close(fd);
+}
+
+static void crowd(const char *host, const char *port, const char *action, long n,
+                  const char *text, size_t length)
 {
     for (long i = 0; i < n; i++) {
         int fd = connect_to(host, port);
         send_all(fd, text, length);
+        if (strcmp(action, "abandon") == 0) {
+            shutdown(fd, SHUT_WR);
+            reset(fd);
+            continue;
+        }
         receive_lines(fd, 1);
-        if (keep)
+        if (strcmp(action, "crowd") == 0)
             continue;
         shutdown(fd, SHUT_WR);
         while (receive(fd, SIZE_MAX, false))
@@ -224,7 +236,8 @@ int main(int argc, char **argv)
         const char *action = *a;
         bool is_times = strcmp(action, "times") == 0,
              is_lines = strcmp(action, "lines") == 0,
-             is_crowd = strcmp(action, "crowd") == 0 || strcmp(action, "churn") == 0,
+             is_crowd = strcmp(action, "crowd") == 0 || strcmp(action, "churn") == 0 ||
+                        strcmp(action, "abandon") == 0,
              is_more = strcmp(action, "more") == 0;
         bool takes_count = is_times || is_lines || is_crowd || is_more;
         long count = takes_count && a[1] ? atol(*++a) : 1;
@@ -248,7 +261,7 @@ int main(int argc, char **argv)
             for (size_t i = 0; i < n; i++)
                 send_all(fd, text + i, 1);
         } else if (is_crowd) {
-            crowd(host, argv[1], count, text, n, strcmp(action, "crowd") == 0);
+            crowd(host, argv[1], action, count, text, n);
         } else if (is_more) {
             for (long i = 0; i < count; i++)
                 connect_to(host, argv[1]);
@@ -265,9 +278,7 @@ int main(int argc, char **argv)
             while (receive(fd, SIZE_MAX, true))
                 ;
         } else if (strcmp(action, "reset") == 0) {
-            setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0},
-                       sizeof(struct linger));
-            close(fd);
+            reset(fd);
             return 0;
         } else if (strcmp(action, "say") == 0) {
             printf("%s\n", text);

@@ -19,13 +19,15 @@ setup() {
 
 teardown() {
     local pid reports
-    for pid in "${PIDS[@]}"; do
-        kill -KILL -- "-$pid" 2>/dev/null
-    done
-    for pid in "${PIDS[@]}"; do
-        wait "$pid" 2>/dev/null
-        eventually no_group "$pid" || echo "process group $pid is still there" >&2
-    done
+    {
+        for pid in "${PIDS[@]}"; do
+            kill -KILL -- "-$pid"
+        done
+        for pid in "${PIDS[@]}"; do
+            wait "$pid"
+            eventually no_group "$pid" || echo "process group $pid is still there"
+        done
+    } 2>/dev/null # bash tells there who was killed, at great length
     # What a sanitizer reports in any program that a test has spawned fails the test.
     if reports=$(grep -sE -A 30 'WARNING: ThreadSanitizer|ERROR: [A-Za-z]*Sanitizer|runtime error:' \
         "$RUN_DIR"/*.err); then
@@ -103,12 +105,6 @@ ask() {
     printf "$1" | "$CLIENT" "$PORT" talk
 }
 
-# ask_one LINE: one client asks (printf escapes), leaves as soon as it has an answer and prints
-# that. For the servers whose clients never see end of file.
-ask_one() {
-    "$CLIENT" "$PORT" send "$1\\n" lines 1
-}
-
 # hold NAME ACTION...: a client in the background does the actions and keeps its connection
 # until `leave NAME`. Returns when the actions are done. $RUN_DIR/NAME.out has its output.
 hold() {
@@ -134,17 +130,14 @@ leave() {
 # the server stands still: it finds the request and can't answer it any more. With an end of
 # file before the reset, its first write meets EPIPE, and so SIGPIPE, without fail.
 hang_up() {
-    local i before
+    local before
     before=$(connections)
     kill -STOP "$PID"
     eventually stopped "$PID"
-    for ((i = 0; i < $1; i++)); do
-        "$CLIENT" "$PORT" send 'discard\n' half reset || break
-    done
+    "$CLIENT" "$PORT" abandon $(($1 - 1)) 'discard\n' send 'discard\n' half reset
     # The kernel has seen the resets as well.
     want "connections while the server stands still" "$before" connections
     kill -CONT "$PID"
-    ((i == $1))
 }
 
 stopped() {
@@ -189,6 +182,13 @@ queued() {
     local hex
     hex=$(sed -n "s/^ *[0-9]*: [0-9A-F]*:$(printf %04X "${1:-$PORT}") [0-9A-F:]* 0A [0-9A-F]*:\([0-9A-F]*\) .*/\1/p" /proc/net/tcp)
     echo $((16#${hex:-0}))
+}
+
+# listening_inode [PORT]: the inode of the IPv4 socket that listens there; another socket, even
+# on the same port, has another one.
+listening_inode() {
+    sed -n "s/^ *[0-9]*: [0-9A-F]*:$(printf %04X "${1:-$PORT}") [0-9A-F:]* 0A \([^ ]* *\)\{5\}\([0-9]*\) .*/\2/p" \
+        /proc/net/tcp
 }
 
 # is NUMBER COMMAND...: the command prints this number. For `eventually is 3 children $PID`.
@@ -243,6 +243,11 @@ server_says() {
 exit_status() {
     eventually ended "$1" || return 124
     wait "$1"
+}
+
+# sanitized: the programs are a sanitizer's build.
+sanitized() {
+    [[ $BIN == *address* || $BIN == *thread* ]]
 }
 
 # unsanitized: skips a test that a sanitizer's own memory, threads or descriptors would spoil.
