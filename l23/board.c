@@ -174,9 +174,10 @@ static _Noreturn void run_plain(struct board *b)
             printf("%s waiting %zu/%u dropped %lu served %zu leaked %zu descriptors %lu "
                    "processes %zu running %zu sleeping %zu zombies %zu threads %lu "
                    "private %luK cpu %.0f%%\n",
-                   now, s->waiting, s->limit, s->dropped, s->served, s->gone,
-                   c.fullest ? c.fullest->descriptors : 0, b->processes.count, c.running,
-                   c.sleeping, c.zombies, c.threads, c.kib_private, c.cpu);
+                   now, s->waiting, s->limit, s->dropped, s->served,
+                   s->gone + b->processes.reset, c.fullest ? c.fullest->descriptors : 0,
+                   b->processes.count, c.running, c.sleeping, c.zombies, c.threads,
+                   c.kib_private, c.cpu);
         else
             printf("%s no server on port %d: waiting for one\n", now, b->port);
         if (ferror(stdout))
@@ -330,6 +331,7 @@ int main(int argc, char **argv)
     if (once) {
         look(&b, 60);
         pause_for(quarter); // CPU is measured from one look to the next
+        b.processes.details_due = 0;
         look(&b, 60);
         if (tsv)
             print_tsv(&b);

@@ -15,6 +15,12 @@ struct inet_diag_msg;
 
 enum { LISTENERS_MAX = 64, HOLDERS_MAX = 256 };
 
+// A list that grows.
+struct inodes {
+    unsigned long *list;
+    size_t count, room;
+};
+
 // The sockets with the server's port. The kernel completes a connection by itself; accept
 // only takes it out of the listening socket's queue and gives it a descriptor, and with
 // that an inode: a connection without an inode has not been accepted.
@@ -29,9 +35,7 @@ struct sockets {
     size_t gone;                         // accepted, the client is gone: CLOSE_WAIT
     size_t closing;                      // closed by the server: the last states
     size_t knocking;                     // clients of this machine not connected yet
-    unsigned long *inodes;               // of the accepted ones, sorted
-    size_t inode_count;
-    size_t room; // in inodes
+    struct inodes accepted;              // sorted
 };
 
 struct process {
@@ -46,7 +50,7 @@ struct process {
     unsigned long descriptors, descriptors_limit, kib_virtual_limit, kib_stack; // 0: none
     unsigned long connections; // open here
     unsigned long kib_private, kib_shared;
-    double seen; // when connections and memory were read, for they cost most; 0: not yet
+    double seen; // when the details were read, for they cost most; 0: not yet
 };
 
 struct holder {
@@ -61,6 +65,9 @@ struct processes {
     size_t root_count;
     unsigned long searched_for; // the first socket of the last search
     double searched, looked;    // when
+    double details_due;         // when to read details again
+    struct inodes odd;          // sockets of the first root in no state any more, at
+    size_t reset;               // its last reading; so many at the one before too
 };
 
 // Everything, with what has to be remembered from one look to the next.
@@ -76,12 +83,18 @@ struct board {
     bool restarted;
 };
 
+// add_inode(list, inode), sort_inodes(list), has_inode(list, inode)
+//   The last one needs a sorted list. The list's owner frees list->list.
+void add_inode(struct inodes *list, unsigned long inode);
+void sort_inodes(struct inodes *list);
+bool has_inode(const struct inodes *list, unsigned long inode);
+
 // open_sock_diag()
 //   A netlink socket for the two functions below, closed by the caller; -1 with errno.
 int open_sock_diag(void);
 
 // look_at_sockets(netlink, port, s)
-//   Fills `s`, whose `inodes` it reuses. Returns 0, or -1 with errno.
+//   Fills `s`, whose `accepted` it reuses. Returns 0, or -1 with errno.
 int look_at_sockets(int netlink, int port, struct sockets *s);
 
 // for_each_socket(netlink, port, clients, found, context)
@@ -99,8 +112,8 @@ void socket_ends(const struct inet_diag_msg *m, char *local, char *peer, size_t 
 
 // look_at_processes(p, s, seconds)
 //   Finds the processes that hold the sockets of `s` and their descendants. What costs
-//   much (memory, each descriptor) is read anew for as many as `seconds` allow, the longest
-//   unread first. Exits 1 when memory is short.
+//   much (memory, each of thousands of descriptors) is read anew for as many as `seconds`
+//   allow, the longest unread first. Exits 1 when memory is short.
 void look_at_processes(struct processes *p, const struct sockets *s, double seconds);
 
 // for_each_descriptor(pid, found, context)

@@ -191,39 +191,34 @@ static void put_waiting(const struct board *b, int row, bool note)
     put_label(row, style, "WAITING", number);
     put_bar(row, style, s->limit ? (double)s->waiting / s->limit : 0);
     if (note) {
-        unsigned long dropped = s->dropped;
-        putf(row + 1, LABEL, DIM,
-             "connected, not accepted.  most %u  dropped %lu  knocking %zu",
-             b->queue_most, dropped, s->knocking);
-        if (dropped > 0 || s->knocking > 0) {
-            int at = put(row + 1, LABEL, DIM, "connected, not accepted.  ");
-            at = putf(row + 1, at, DIM, "most %u  ", b->queue_most);
-            at = putf(row + 1, at, dropped ? BAD : DIM, "dropped %lu  ", dropped);
-            putf(row + 1, at, s->knocking ? BAD : DIM, "knocking %zu", s->knocking);
-        }
+        int at = put(row + 1, LABEL, PLAIN, "connected, not accepted;  ");
+        at = putf(row + 1, at, PLAIN, "most %u,  ", b->queue_most);
+        at = putf(row + 1, at, s->dropped ? BAD : PLAIN, "%lu dropped", s->dropped);
+        at = put(row + 1, at, PLAIN, ",  ");
+        putf(row + 1, at, s->knocking ? BAD : PLAIN, "%zu knock", s->knocking);
     }
 }
 
 static void put_connections(struct board *b, int row, bool note)
 {
-    const struct sockets *s = &b->sockets;
-    size_t most = s->served > s->gone ? s->served : s->gone;
+    size_t served = b->sockets.served, leaked = b->sockets.gone + b->processes.reset;
+    size_t most = served > leaked ? served : leaked;
     size_t scale = scale_for(most, (size_t)bar_width());
     char number[64];
 
     b->scale = scale > b->scale ? scale : b->scale;
-    snprintf(number, sizeof number, "%zu", s->served);
+    snprintf(number, sizeof number, "%zu", served);
     put_label(row, PLAIN, "SERVED", number);
-    put_marks(row, GOOD, s->served, b->scale);
+    put_marks(row, GOOD, served, b->scale);
     row++;
     if (note)
-        putf(row++, LABEL, DIM, "accepted.  a mark is %zu connection%s", b->scale,
+        putf(row++, LABEL, PLAIN, "accepted;  a mark is %zu connection%s", b->scale,
              b->scale == 1 ? "" : "s");
-    snprintf(number, sizeof number, "%zu", s->gone);
-    put_label(row, s->gone ? BAD : PLAIN, "LEAKED", number);
-    put_marks(row, BAD, s->gone, b->scale);
+    snprintf(number, sizeof number, "%zu", leaked);
+    put_label(row, leaked ? BAD : PLAIN, "LEAKED", number);
+    put_marks(row, BAD, leaked, b->scale);
     if (note)
-        put(row + 1, LABEL, DIM, "client gone, socket still open: CLOSE_WAIT");
+        put(row + 1, LABEL, PLAIN, "client gone, socket still open (CLOSE_WAIT)");
 }
 
 static void put_descriptors(const struct totals *t, int row)
@@ -266,26 +261,25 @@ static void put_threads(const struct totals *t, int row)
         putf(row + 1, BAR, DIM, "no limit; a stack is %s", kib(p->kib_stack));
 }
 
-// One's own pages and those shared with others: what copy-on-write saves.
+// One's own pages, and those shared with others: what copy-on-write saves.
 static void put_memory(const struct processes *p, const struct totals *t, int row)
 {
+    enum { SHARE = BAR + 30 };
     const struct process *one = p->count > 0 ? p->list : NULL;
-    unsigned long own = one ? one->kib_private : 0, shared = one ? one->kib_shared : 0;
+    bool children = t->child_private + t->child_shared > 0;
+    unsigned long own = children ? t->child_private : one ? one->kib_private : 0;
+    unsigned long shared = children ? t->child_shared : one ? one->kib_shared : 0;
+    int left = screen.columns - 2 - SHARE, full = 0;
     char number[64];
 
-    if (t->children > 0 && t->child_private + t->child_shared > 0) {
-        own = t->child_private;
-        shared = t->child_shared;
-    }
     snprintf(number, sizeof number, "%s own", kib(t->kib_private));
     put_label(row, PLAIN, "MEMORY", number);
-    int at = putf(row, BAR, PLAIN, "%s %s own %s shared ", t->children ? "a child" : "it",
-                  kib(own), kib(shared));
-    int left = screen.columns - 2 - at;
-    int full =
-        own + shared ? (int)((double)left * (double)own / (double)(own + shared)) : 0;
+    putf(row, BAR, PLAIN, "%s%s own, %s shared", children ? "a child " : "", kib(own),
+         kib(shared));
+    if (own + shared > 0)
+        full = (int)((double)left * (double)own / (double)(own + shared) + 0.5);
     for (int i = 0; own + shared > 0 && i < left; i++)
-        put(row, at + i, i < full ? WARN : GOOD, i < full ? mark_full : mark_shared);
+        put(row, SHARE + i, i < full ? WARN : GOOD, i < full ? mark_full : mark_shared);
 }
 
 static void put_cpu(const struct totals *t, int row)
@@ -360,23 +354,23 @@ static size_t put_wall(const struct processes *p, const struct totals *t, int ro
 static void put_processes(const struct processes *p, const struct totals *t, int row,
                           int height)
 {
-    size_t scale = put_wall(p, t, row + 1, height);
+    enum { RUNNING = NUMBER, SLEEPING = RUNNING + 14, ZOMBIES = SLEEPING + 16 };
+    size_t scale = put_wall(p, t, row + 2, height);
     char number[64];
-    int at = NUMBER;
 
     snprintf(number, sizeof number, "%zu", p->count);
     put_label(row, t->zombies ? BAD : PLAIN, "PROCESSES", number);
-    at = NUMBER + 7;
-    at = putf(row, at, PLAIN, "%zu parent, %zu children: ", p->count - t->children,
-              t->children);
-    at = putf(row, at, t->running ? WARN : PLAIN, "%zu running ", t->running);
-    at = putf(row, at, PLAIN, "%zu sleeping ", t->sleeping);
-    at = putf(row, at, t->zombies ? BAD : PLAIN, "%zu zombie%s", t->zombies,
+    int at = putf(row, BAR, PLAIN, "%zu parent + %zu children", p->count - t->children,
+                  t->children);
+    if (scale > 1)
+        putf(row, at, PLAIN, ";  a mark is %zu", scale);
+    row++;
+    putf(row, RUNNING, t->running ? WARN : PLAIN, "%zu running", t->running);
+    putf(row, SLEEPING, BOLD, "%zu sleeping", t->sleeping);
+    at = putf(row, ZOMBIES, t->zombies ? BAD : PLAIN, "%zu zombie%s", t->zombies,
               t->zombies == 1 ? "" : "s");
     if (t->others > 0)
-        at = putf(row, at, BOLD, " %zu other", t->others);
-    if (scale > 1)
-        putf(row, at, DIM, " (a mark is %zu)", scale);
+        putf(row, at, BOLD, ", %zu other", t->others);
 }
 
 static const char *state_name(char state)
@@ -427,16 +421,16 @@ static void put_legend(int row)
         if (!names[what])
             continue;
         put_doing(row, at, (enum doing)what);
-        at = putf(row, at + 2, DIM, "%s", names[what]) + 2;
+        at = putf(row, at + 2, PLAIN, "%s", names[what]) + 2;
     }
-    put(row, at, DIM, "q quits");
+    put(row, at, PLAIN, "q quits");
 }
 
 void draw(struct board *b, int rows, int columns, bool colour, FILE *out)
 {
     const struct processes *p = &b->processes;
     bool airy = rows >= 18, notes = rows >= 22, legend = rows >= 13;
-    int wall = rows >= 30 ? 4 : rows >= 22 ? 2 : 1, row = 1 + airy;
+    int wall = rows >= 24 ? rows / 8 : 1, row = 1 + airy;
     struct totals t;
 
     count_all(p, &t);
@@ -454,7 +448,7 @@ void draw(struct board *b, int rows, int columns, bool colour, FILE *out)
     put_cpu(&t, row++);
     row += airy;
     put_processes(p, &t, row, wall);
-    row += 1 + wall + airy;
+    row += 2 + wall + airy;
     if (rows - legend - row >= 3)
         put_table(p, row, rows - legend - row);
     if (legend)

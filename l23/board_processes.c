@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -136,35 +137,42 @@ void for_each_descriptor(pid_t pid,
 // Which of its descriptors are sockets of the server?
 struct sockets_held {
     const struct sockets *s;
+    pid_t pid;
     unsigned long listening, accepted;
+    struct inodes *odd; // NULL, or those TCP sockets that the kernel did not list
 };
+
+// A connection that was reset is in no list, but its socket is there until it is closed.
+static bool is_tcp(pid_t pid, int fd)
+{
+    char path[64], protocol[16];
+    snprintf(path, sizeof path, "/proc/%d/fd/%d", pid, fd);
+    ssize_t n = getxattr(path, "system.sockprotoname", protocol, sizeof protocol);
+    return n >= 3 && strncmp(protocol, "TCP", 3) == 0; // or TCPv6
+}
 
 static void add_socket_held(int fd, const char *what, void *context)
 {
     struct sockets_held *h = context;
     unsigned long inode;
 
-    (void)fd;
     if (sscanf(what, "socket:[%lu]", &inode) != 1)
         return;
     for (unsigned i = 0; i < h->s->listening; i++)
-        h->listening += h->s->listen[i] == inode;
-    for (size_t low = 0, high = h->s->inode_count; low < high;) {
-        size_t middle = (low + high) / 2;
-        if (h->s->inodes[middle] == inode) {
-            h->accepted++;
+        if (h->s->listen[i] == inode) {
+            h->listening++;
             return;
         }
-        if (h->s->inodes[middle] < inode)
-            low = middle + 1;
-        else
-            high = middle;
-    }
+    if (has_inode(&h->s->accepted, inode))
+        h->accepted++;
+    else if (h->odd && is_tcp(h->pid, fd))
+        add_inode(h->odd, inode);
 }
 
-static struct sockets_held sockets_held(pid_t pid, const struct sockets *s)
+static struct sockets_held sockets_held(pid_t pid, const struct sockets *s,
+                                        struct inodes *odd)
 {
-    struct sockets_held h = {.s = s};
+    struct sockets_held h = {.s = s, .pid = pid, .odd = odd};
     for_each_descriptor(pid, add_socket_held, &h);
     return h;
 }
@@ -178,7 +186,7 @@ static void search_roots(struct processes *p, const struct sockets *s,
     size_t count = 0;
 
     for (size_t i = 0; i < n && count < HOLDERS_MAX; i++) {
-        struct sockets_held h = sockets_held(all[i].pid, s);
+        struct sockets_held h = sockets_held(all[i].pid, s, NULL);
         if (s->listening ? h.listening : h.accepted)
             holders[count++] = all + i;
     }
@@ -210,7 +218,9 @@ static void keep_living_roots(struct processes *p, struct process *all, size_t n
 static void find_roots(struct processes *p, const struct sockets *s, struct process *all,
                        size_t n)
 {
-    unsigned long first = s->listening ? s->listen[0] : s->inode_count ? s->inodes[0] : 0;
+    unsigned long first = s->listening        ? s->listen[0]
+                          : s->accepted.count ? s->accepted.list[0]
+                                              : 0;
     double now = seconds_now();
 
     keep_living_roots(p, all, n);
@@ -290,12 +300,29 @@ static void read_limits(struct process *p)
     p->kib_stack = number_after(text, "Max stack size") / 1024;
 }
 
-static void read_details(struct process *p, const struct sockets *s)
+// Sockets that no list has at two readings were reset; at one reading they may have come
+// or gone between the list and the look at the process.
+static void count_reset(struct processes *p, struct inodes *odd)
 {
-    p->connections = sockets_held(p->pid, s).accepted;
-    read_memory(p);
-    read_limits(p);
-    p->seen = seconds_now();
+    sort_inodes(odd);
+    p->reset = 0;
+    for (size_t i = 0; i < odd->count; i++)
+        p->reset += has_inode(&p->odd, odd->list[i]);
+    free(p->odd.list);
+    p->odd = *odd;
+}
+
+static void read_details(struct processes *p, struct process *q, const struct sockets *s)
+{
+    struct inodes odd = {0};
+    bool first = q == p->list;
+
+    q->connections = sockets_held(q->pid, s, first ? &odd : NULL).accepted;
+    if (first)
+        count_reset(p, &odd);
+    read_memory(q);
+    read_limits(q);
+    q->seen = seconds_now();
 }
 
 // Takes over what the last look knew of this process.
@@ -309,6 +336,7 @@ static void remember(struct process *p, const struct processes *before, double s
     if (!old || old->start != p->start)
         return;
     p->connections = old->connections;
+    p->descriptors = old->descriptors;
     p->kib_private = old->kib_private;
     p->kib_shared = old->kib_shared;
     p->descriptors_limit = old->descriptors_limit;
@@ -320,11 +348,14 @@ static void remember(struct process *p, const struct processes *before, double s
             100 * (double)(p->ticks - old->ticks) / (double)sysconf(_SC_CLK_TCK) / since;
 }
 
-// Reads the details of the longest unread until the time is up, but of one at least.
+// Reads the details of the longest unread until the time is up, but of one at least; and
+// then not before twenty times as long has passed.
 static void read_oldest(struct processes *p, const struct sockets *s, double seconds)
 {
-    double end = seconds_now() + seconds;
+    double begin = seconds_now();
 
+    if (begin < p->details_due)
+        return;
     do {
         struct process *oldest = NULL;
         for (struct process *q = p->list; q < p->list + p->count; q++)
@@ -332,9 +363,21 @@ static void read_oldest(struct processes *p, const struct sockets *s, double sec
                 (!oldest || q->seen < oldest->seen))
                 oldest = q;
         if (!oldest)
-            return;
-        read_details(oldest, s);
-    } while (seconds_now() < end);
+            break;
+        read_details(p, oldest, s);
+    } while (seconds_now() < begin + seconds);
+    p->details_due = begin + 20 * (seconds_now() - begin);
+}
+
+// Where the number of descriptors has changed and is small, so may have the connections.
+static void read_descriptors(struct process *p, const struct sockets *s)
+{
+    enum { FEW = 64 };
+    unsigned long before = p->descriptors;
+
+    p->descriptors = count_descriptors(p->pid);
+    if (p->descriptors != before && p->descriptors <= FEW)
+        p->connections = sockets_held(p->pid, s, NULL).accepted;
 }
 
 void look_at_processes(struct processes *p, const struct sockets *s, double seconds)
@@ -351,9 +394,11 @@ void look_at_processes(struct processes *p, const struct sockets *s, double seco
     for (size_t i = 0; i < p->count; i++) {
         remember(all + i, &before, before.looked > 0 ? now - before.looked : 0);
         if (all[i].state != 'Z')
-            all[i].descriptors = count_descriptors(all[i].pid);
+            read_descriptors(all + i, s);
     }
     free(before.list);
+    if (p->root_count == 0)
+        p->odd.count = p->reset = 0;
     read_oldest(p, s, seconds);
 }
 

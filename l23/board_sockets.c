@@ -130,17 +130,35 @@ int for_each_socket(int netlink, int port, bool clients, found_function *found,
     return dump(netlink, port, clients, EVERY_STATE & ~(1U << LISTEN), found, context);
 }
 
-static void add_inode(struct sockets *s, unsigned long inode)
+void add_inode(struct inodes *list, unsigned long inode)
 {
-    if (s->inode_count == s->room) {
-        s->room = s->room ? 2 * s->room : 1024;
-        s->inodes = realloc(s->inodes, s->room * sizeof *s->inodes);
-        if (!s->inodes) {
+    if (list->count == list->room) {
+        list->room = list->room ? 2 * list->room : 1024;
+        list->list = realloc(list->list, list->room * sizeof *list->list);
+        if (!list->list) {
             perror("the board");
             exit(1);
         }
     }
-    s->inodes[s->inode_count++] = inode;
+    list->list[list->count++] = inode;
+}
+
+static int compare_inodes(const void *a, const void *b)
+{
+    unsigned long x = *(const unsigned long *)a, y = *(const unsigned long *)b;
+    return (x > y) - (x < y);
+}
+
+void sort_inodes(struct inodes *list)
+{
+    if (list->count > 0)
+        qsort(list->list, list->count, sizeof *list->list, compare_inodes);
+}
+
+bool has_inode(const struct inodes *list, unsigned long inode)
+{
+    return list->count > 0 &&
+           bsearch(&inode, list->list, list->count, sizeof inode, compare_inodes);
 }
 
 static void add_listener(struct sockets *s, const struct inet_diag_msg *m,
@@ -171,7 +189,7 @@ static void add(const struct inet_diag_msg *m, unsigned dropped, void *context)
     } else if (m->idiag_inode == 0) {
         s->waiting++;
     } else {
-        add_inode(s, m->idiag_inode);
+        add_inode(&s->accepted, m->idiag_inode);
         if (state == ESTABLISHED)
             s->served++;
         else
@@ -185,20 +203,13 @@ static void add_knocking(const struct inet_diag_msg *m, unsigned dropped, void *
     ((struct sockets *)context)->knocking++;
 }
 
-static int compare_inodes(const void *a, const void *b)
-{
-    unsigned long x = *(const unsigned long *)a, y = *(const unsigned long *)b;
-    return (x > y) - (x < y);
-}
-
 int look_at_sockets(int netlink, int port, struct sockets *s)
 {
-    *s = (struct sockets){.inodes = s->inodes, .room = s->room};
+    *s = (struct sockets){.accepted = {s->accepted.list, 0, s->accepted.room}};
     if (for_each_socket(netlink, port, false, add, s) < 0 ||
         dump(netlink, port, true, 1 << SYN_SENT, add_knocking, s) < 0)
         return -1;
-    if (s->inode_count > 0)
-        qsort(s->inodes, s->inode_count, sizeof *s->inodes, compare_inodes);
+    sort_inodes(&s->accepted);
     return 0;
 }
 
