@@ -20,13 +20,14 @@ PROGRAMS := $(basename $(wildcard serviceparser.c serviceserver[0-9][0-9].c serv
 SHARED := l23/common.o l23/connection.o l23/holder.o
 TESTS := $(wildcard tests/*.bats)
 C_FILES := $(wildcard *.c l23/*.[ch] tests/*.[ch])
-SHELL_FILES := $(wildcard .ci/run l23/setup l23/demo/* tests/run tests/*.bash tests/*.bats)
+SHELL_FILES := $(wildcard .ci/run l23/setup l23/with-services l23/bench-call l23/nat l23/balance l23/demo/* tests/run tests/*.bash tests/*.bats)
 
 BUILT := $(addprefix $(OUT),$(PROGRAMS) tests/client tests/getserv)
 PRELOADED := $(OUT)tests/noreuse.so
+REMOTE := serviceremote.c l23/call.c
 
 ## make                 build everything
-all: $(BUILT) $(PRELOADED) $(OUT)l23/board
+all: $(BUILT) $(PRELOADED) $(OUT)serviceremote.so $(OUT)tests/calls $(OUT)l23/board
 
 $(BUILT): $(OUT)%: $(OBJ)%.o $(OBJ)l23.a
 	@mkdir -p $(@D)
@@ -40,6 +41,16 @@ $(OUT)l23/board: $(addprefix $(OBJ),$(BOARD) l23.a)
 $(PRELOADED): $(OUT)%.so: %.c
 	@mkdir -p $(@D)
 	$(CC) $(FLAGS) -fPIC -shared -o $@ $<
+
+# Any program may have it preloaded, so it shows nothing but the functions it stands for.
+$(OUT)serviceremote.so: $(REMOTE) l23/call.h l23/common.h
+	@mkdir -p $(@D)
+	$(CC) $(FLAGS) -fPIC -fvisibility=hidden -shared -o $@ $(REMOTE) -ldl
+
+# A sanitizer cannot be preloaded: there, this program has the remote call built in.
+$(OUT)tests/calls: tests/calls.c $(if $(SAN),$(REMOTE) l23/call.h l23/common.h)
+	@mkdir -p $(@D)
+	$(CC) $(FLAGS) -o $@ $(filter %.c,$^) -ldl
 
 $(OBJ)l23.a: $(addprefix $(OBJ),$(SHARED))
 	$(AR) rcs $@ $^
@@ -76,7 +87,7 @@ lint:
 
 ## make clean           remove what make has built
 clean:
-	rm -rf build tests/client tests/getserv tests/*.so l23/board $(PROGRAMS)
+	rm -rf build serviceremote.so tests/calls tests/client tests/getserv tests/*.so l23/board $(PROGRAMS)
 
 ## make help            this list
 help:
