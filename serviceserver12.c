@@ -191,11 +191,14 @@ static _Noreturn void work(const sigset_t *unblocked)
         int n = epoll_pwait(ep, ready, READY, timeout, unblocked);
 
         paused = false;
-        for (int i = 0; i < n; i++)
-            if (ready[i].data.ptr)
+        for (int i = 0; i < n; i++) {
+            if (ready[i].data.ptr) {
                 serve(ready[i].data.ptr);
-            else
-                accept_some(BATCH);
+                continue;
+            }
+            accept_some(BATCH);
+            accept_or_not(false); // and line up anew, last: the next caller wakes another
+        }
         while (oldest && now() - oldest->since >= idle)
             end(oldest);
         if (finishing && !deadline) {
