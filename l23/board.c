@@ -83,7 +83,7 @@ static void print_once(const struct board *b)
     printf("address %s\n", s->listening ? s->address : "none");
     printf("queue %u\nqueue_limit %u\ndropped %lu\n", s->queue, s->limit, s->dropped);
     printf("knocking %zu\nwaiting %zu\nserved %zu\nleaked %zu\nclosing %zu\n",
-           s->knocking, s->waiting, s->served, s->gone, s->closing);
+           s->knocking, s->waiting, s->served, s->gone + p->reset, s->closing);
     printf("processes %zu\nchildren %zu\n", p->count, t.children);
     printf("running %zu\nsleeping %zu\nzombies %zu\n", t.running, t.sleeping, t.zombies);
     printf("threads %lu\n", t.threads);
