@@ -60,6 +60,8 @@ eventually() {
 spawn() {
     local name=$1
     shift
+    # What an earlier one of this name has said is gone from here on, not only once this runs.
+    : >"$RUN_DIR/$name.out" 2>"$RUN_DIR/$name.err"
     # shellcheck disable=SC2016 # the inner shell expands this
     LIMITS=${LIMITS:-} setsid env --default-signal=INT,QUIT,PIPE bash -c '
         for fd in /proc/self/fd/*; do
@@ -138,6 +140,7 @@ hang_up() {
     # The kernel has seen the resets as well.
     want "connections while the server stands still" "$before" connections
     kill -CONT "$PID"
+    want "connections that wait for accept" 0 queued
 }
 
 stopped() {
