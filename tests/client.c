@@ -158,10 +158,14 @@ static void talk(int fd)
 
 static void flood(int fd, const char *data, size_t n)
 {
+    static char block[65536];
+    size_t size = 0;
     unsigned long long total = 0;
-    while (ready(fd, POLLOUT, 500)) {
-        ssize_t sent =
-            send(fd, data + total % n, n - total % n, MSG_DONTWAIT | MSG_NOSIGNAL);
+    for (; n > 0 && size + n <= sizeof block; size += n)
+        memcpy(block + size, data, n);
+    while (size > 0 && ready(fd, POLLOUT, 500)) {
+        size_t done = total % size;
+        ssize_t sent = send(fd, block + done, size - done, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (sent < 0 && errno == EAGAIN)
             continue;
         if (sent < 0)
