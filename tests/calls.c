@@ -7,7 +7,9 @@
 //                              address; prints the same, or "error ERRNO"
 //   threads N COUNT NAME       N threads call getservbyname COUNT times each, half of them
 //                              as NAME/tcp, half as NAME/udp; prints how many were wrong
-//   time SECONDS NAME          calls it with tcp as often as fits; prints nanoseconds a call
+//   repeat N NAME              calls it N times; prints nothing
+//   time SECONDS               calls it for one service of the database after the other, as
+//                              often as fits; prints nanoseconds a call
 //   fork                       from here on there are two of us
 //   orphan                     the same, but the parent ends at once
 //   steal                      closes every descriptor from 3 on and puts a socket of its
@@ -134,22 +136,42 @@ static void ask_in_threads(int n, long count, const char *name)
     free(jobs);
 }
 
-static void time_calls(double seconds, const char *name)
+static void repeat(long n, const char *name)
 {
+    while (n-- > 0)
+        if (!getservbyname(name, "tcp"))
+            fail(name);
+}
+
+static void time_calls(double seconds)
+{
+    enum { MOST = 1000 };
+    char *names[MOST], *protocols[MOST];
     struct timespec begin, now;
     double passed;
-    long calls = 0;
+    long calls = 0, n = 0;
+
+    for (struct servent *e; n < MOST && (e = getservent()); n++)
+        if (!(names[n] = strdup(e->s_name)) || !(protocols[n] = strdup(e->s_proto)))
+            fail("malloc");
+    endservent(); // and so each call is on its own
+    if (n == 0)
+        fail("the services database");
 
     clock_gettime(CLOCK_MONOTONIC, &begin);
     do {
         for (int i = 0; i < 16; i++, calls++)
-            if (!getservbyname(name, "tcp"))
-                fail(name);
+            if (!getservbyname(names[calls % n], protocols[calls % n]))
+                fail(names[calls % n]);
         clock_gettime(CLOCK_MONOTONIC, &now);
         passed = (double)(now.tv_sec - begin.tv_sec) +
                  (double)(now.tv_nsec - begin.tv_nsec) / 1e9;
     } while (passed < seconds);
     printf("%.0f\n", passed / (double)calls * 1e9);
+    while (n-- > 0) {
+        free(names[n]);
+        free(protocols[n]);
+    }
 }
 
 static int thief[2] = {-1, -1};
@@ -198,9 +220,11 @@ int main(int argc, char **argv)
         } else if (strcmp(action, "threads") == 0 && left >= 3) {
             ask_in_threads(atoi(argv[i + 1]), atol(argv[i + 2]), argv[i + 3]);
             i += 3;
-        } else if (strcmp(action, "time") == 0 && left >= 2) {
-            time_calls(atof(argv[i + 1]), argv[i + 2]);
+        } else if (strcmp(action, "repeat") == 0 && left >= 2) {
+            repeat(atol(argv[i + 1]), argv[i + 2]);
             i += 2;
+        } else if (strcmp(action, "time") == 0 && left >= 1) {
+            time_calls(atof(argv[++i]));
         } else if (strcmp(action, "fork") == 0 || strcmp(action, "orphan") == 0) {
             fflush(stdout);
             child = fork();

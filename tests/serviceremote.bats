@@ -267,3 +267,18 @@ elsewhere, 23459/tcp' "$(sort "$RUN_DIR/caller.out")"
     run -0 calls ask elsewhere steal ask elsewhere stolen
     same "what happened" $'elsewhere, 23459/tcp\nelsewhere, 23459/tcp\nstolen: ' "$output"
 }
+
+@test "bench-call compares the call uncached, remote and cached, and counts its system calls" {
+    unsanitized "would be measured"
+    run -0 l23/bench-call 1 0.05
+    local way
+    for way in 'uncached: reads the file' 'remote: serviceserver07' 'remote: serviceserver12' \
+        'remote, 32 in flight: 12' 'cached: serviceparser'; do
+        grep -E "^$way +[0-9]+ +[0-9]+ +[0-9.]+$" <<<"$output" || fail "no figure for $way: $output"
+    done
+    command -v strace >/dev/null || skip "strace is not installed: no system calls to see"
+    # The remote call opens no file; the other one opens it each time.
+    grep -A 1 '^  uncached' <<<"$output" | grep 'openat 1,'
+    grep -A 1 '^  remote' <<<"$output" | grep 'sendto 1, recvfrom 1'
+    [[ $(grep -A 1 '^  remote' <<<"$output") != *openat* ]]
+}
