@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -31,8 +32,9 @@ enum {
     GRACE = 5    // seconds at most for the last answers to be taken
 };
 
-static long workers, most = 1 << 20, idle = 60; // -w, -c, -i
-static int fd;                                  // the listening socket
+enum { MOST_CLIENTS = 1 << 20 };
+static long workers, most = MOST_CLIENTS, idle = 60; // -w, -c, -i
+static int fd;                                       // the listening socket
 
 // A worker is serviceserver11 with a list of its clients, the longest idle first.
 
@@ -43,17 +45,13 @@ struct client {
     bool leaving; // it has been told that no more answers come
 };
 
-static int ep;
+static int ep, signals;
 static struct client *oldest, *newest;
 static long clients;
-static bool accepting, paused; // paused: there was no descriptor for the next client
-static volatile sig_atomic_t retiring, finishing;
-
-static void on_signal(int sig)
-{
-    retiring = 1;
-    finishing = finishing || sig == SIGTERM;
-}
+static bool accepting, paused;   // paused: there was no descriptor for the next client
+static bool retiring, finishing; // goes when its clients have gone; has them go
+static time_t deadline;          // for the last of them
+static struct client caller, signaller; // for epoll: the listening socket, and `signals`
 
 static time_t now(void)
 {
@@ -99,6 +97,11 @@ static void tell_to_leave(struct client *c)
     c->leaving = true;
 }
 
+static bool has_asked(const struct client *c)
+{
+    return poll(&(struct pollfd){.fd = c->c.fd, .events = POLLIN}, 1, 0) > 0;
+}
+
 static void serve(struct client *c)
 {
     static char too_late[4096];
@@ -110,10 +113,7 @@ static void serve(struct client *c)
             end(c);
         return;
     }
-    do
-        connection_run(&c->c);
-    while (finishing && c->c.progress && c->c.events == POLLIN);
-    if (c->c.events == 0) {
+    if (connection_run(&c->c) == 0) {
         end(c);
         return;
     }
@@ -123,7 +123,7 @@ static void serve(struct client *c)
     }
     if (c->c.events != before)
         watch(EPOLL_CTL_MOD, c->c.fd, (unsigned)c->c.events, c);
-    if (finishing && c->c.events == POLLIN)
+    if (finishing && c->c.events == POLLIN && !has_asked(c))
         tell_to_leave(c);
 }
 
@@ -155,56 +155,87 @@ static int accept_some(int batch)
 static void accept_or_not(bool wanted)
 {
     int operation = wanted ? EPOLL_CTL_ADD : EPOLL_CTL_DEL;
-    if (wanted != accepting && watch(operation, fd, EPOLLIN | EPOLLEXCLUSIVE, NULL) == 0)
+    if (wanted != accepting &&
+        watch(operation, fd, EPOLLIN | EPOLLEXCLUSIVE, &caller) == 0)
         accepting = wanted;
 }
 
-// No new clients from now on; those who have come get the answers to what they have asked.
+// No new clients from now on; those who have come, be it into the listening socket's queue
+// only, get the answers to what they have asked.
 static void finish(void)
 {
     accept_or_not(false);
-    while (accept_some(READY) > 0)
+    if (!deadline) {
+        deadline = now() + GRACE;
+        listen(fd, 0); // while we empty the queue, it shall not fill again
+        for (struct client *c = oldest, *next; c; c = next) {
+            next =
+                c->newer; // serve may end c, or put it last; meeting it twice does no harm
+            if (!c->leaving)
+                serve(c);
+        }
+    }
+    while (fd >= 0 && accept_some(READY) > 0)
         ;
-    close(fd);
-    for (struct client *c = oldest, *next; c; c = next) {
-        next = c->newer; // serve may end c, or put it last; meeting it twice does no harm
-        if (!c->leaving)
-            serve(c);
+    if (fd >= 0 && clients < most && !paused) { // the queue is empty
+        close(fd);
+        fd = -1;
     }
 }
 
-static _Noreturn void work(const sigset_t *unblocked)
+static void take_signal(void)
 {
-    time_t deadline = 0;
+    struct signalfd_siginfo s;
+    if (read(signals, &s, sizeof s) == sizeof s) {
+        finishing = finishing || s.ssi_signo == SIGTERM;
+        retiring = retiring || finishing || s.ssi_signo == SIGUSR1;
+    }
+}
 
-    sigaction(SIGTERM, &(struct sigaction){.sa_handler = on_signal}, NULL);
-    sigaction(SIGUSR1, &(struct sigaction){.sa_handler = on_signal}, NULL);
-    signal(SIGINT, SIG_IGN); // Ctrl-C reaches the parent too, which knows what to do
-    signal(SIGHUP, SIG_IGN);
+// Signals are events like the others, by signalfd(2), and take turns with them: epoll_pwait(2)
+// would let none in for as long as there is something else to do.
+static void prepare(const sigset_t *blocked)
+{
     ep = epoll_create1(0);
-    raise_descriptor_limit();
+    signals = signalfd(-1, blocked, SFD_NONBLOCK);
+    long room = raise_descriptor_limit() - signals - 1; // all below are taken
+    if (room < most)
+        most = room;
+    if (ep < 0 || watch(EPOLL_CTL_ADD, signals, EPOLLIN, &signaller) < 0 || most < 1) {
+        fprintf(stderr, "too few descriptors for a worker\n");
+        sleep(1); // or else we should be replaced a hundred times a second
+        _exit(1);
+    }
+}
+
+static _Noreturn void work(const sigset_t *blocked)
+{
+    prepare(blocked);
     while (!(retiring && clients == 0) && !(deadline && now() > deadline)) {
         struct epoll_event ready[READY];
         accept_or_not(!retiring && !paused && clients < most);
-        int timeout = paused ? 100 : clients > 0 ? 1000 : -1;
-        // Signals come in here and nowhere else: none can slip in before the wait.
-        int n = epoll_pwait(ep, ready, READY, timeout, unblocked);
+        int n = epoll_wait(ep, ready, READY, paused ? 100 : 1000);
 
         paused = false;
         for (int i = 0; i < n; i++) {
-            if (ready[i].data.ptr) {
-                serve(ready[i].data.ptr);
-                continue;
+            struct client *c = ready[i].data.ptr;
+            if (c == &signaller) {
+                take_signal();
+            } else if (c != &caller) {
+                serve(c);
+            } else {
+                accept_some(BATCH);
+                accept_or_not(
+                    false); // and line up anew, last: the next caller wakes another
             }
-            accept_some(BATCH);
-            accept_or_not(false); // and line up anew, last: the next caller wakes another
         }
+        // Is there one who has woken a worker that was stopped, or died, or had no memory?
+        if (n == 0 && accepting)
+            accept_some(BATCH);
         while (oldest && now() - oldest->since >= idle)
             end(oldest);
-        if (finishing && !deadline) {
-            deadline = now() + GRACE;
+        if (finishing)
             finish();
-        }
     }
     _exit(0);
 }
@@ -224,7 +255,8 @@ static void signal_children(int sig, bool only_retired)
             kill(c->pid, sig);
 }
 
-static void bury_the_dead(void)
+// Returns whether there are any alive.
+static bool bury_the_dead(void)
 {
     int status;
     pid_t pid;
@@ -240,11 +272,12 @@ static void bury_the_dead(void)
                 }
                 c->pid = 0;
             }
+    return pid == 0;
 }
 
 // Starts workers until there are as many as there shall be; then those who retire may go.
 // Returns how many could not be started.
-static long keep_up(const sigset_t *unblocked)
+static long keep_up(const sigset_t *blocked)
 {
     long missing = workers;
     pid_t parent = getpid();
@@ -259,7 +292,7 @@ static long keep_up(const sigset_t *unblocked)
             prctl(PR_SET_PDEATHSIG, SIGTERM); // a child ends with its parent
             if (getppid() != parent)
                 _exit(1);
-            work(unblocked);
+            work(blocked);
         }
         if (pid < 0) {
             perror("fork");
@@ -274,6 +307,12 @@ static long keep_up(const sigset_t *unblocked)
 }
 
 // SIGHUP: new workers with a new cache; the old ones go when their clients have gone.
+static void retire(void)
+{
+    for (struct child *c = children; c < children + MOST_CHILDREN; c++)
+        c->retired = true;
+}
+
 static void reload(void)
 {
     if (load_services() == 0) {
@@ -281,8 +320,7 @@ static void reload(void)
         return;
     }
     fprintf(stderr, "services read anew\n");
-    for (struct child *c = children; c < children + MOST_CHILDREN; c++)
-        c->retired = true;
+    retire();
 }
 
 static _Noreturn void usage(FILE *f, int status)
@@ -329,7 +367,7 @@ static int options(int argc, char **argv)
             workers = number(optarg, MOST_WORKERS);
             break;
         case 'c':
-            most = number(optarg, most);
+            most = number(optarg, MOST_CLIENTS);
             break;
         case 'i':
             idle = number(optarg, 1000000000);
@@ -349,28 +387,34 @@ int main(int argc, char **argv)
     listen(fd, SOMAXCONN);
     fcntl(fd, F_SETFL, O_NONBLOCK);
 
-    // Signals wait until sigtimedwait takes them: none is lost between two looks.
-    sigset_t wanted, unblocked;
+    // Signals wait until they are asked for, here and in the workers: none is lost between
+    // two looks. With SIGCHLD ignored, as some parents leave it, nobody would tell who dies.
+    sigset_t wanted;
     sigemptyset(&wanted);
     sigaddset(&wanted, SIGTERM);
     sigaddset(&wanted, SIGINT);
     sigaddset(&wanted, SIGHUP);
     sigaddset(&wanted, SIGUSR1);
     sigaddset(&wanted, SIGCHLD);
-    sigprocmask(SIG_BLOCK, &wanted, &unblocked);
+    sigprocmask(SIG_BLOCK, &wanted, NULL);
+    signal(SIGCHLD, SIG_DFL);
+    signal(SIGPIPE, SIG_IGN); // nobody may read our stderr any more
 
     for (int sig = 0; sig != SIGTERM && sig != SIGINT;) {
         if (sig == SIGHUP)
             reload();
         bury_the_dead();
-        long missing = keep_up(&unblocked);
+        long missing = keep_up(&wanted);
         sig =
             sigtimedwait(&wanted, NULL, &(struct timespec){.tv_sec = missing ? 1 : 3600});
     }
 
     close(fd);
+    retire();
     signal_children(SIGTERM, false);
-    while (wait(NULL) > 0)
-        ;
+    for (time_t late = now() + 2 * GRACE; bury_the_dead();)
+        if (sigtimedwait(&wanted, NULL, &(struct timespec){.tv_sec = 1}) < 0 &&
+            now() > late)
+            signal_children(SIGKILL, false); // stopped, perhaps
     exit(0);
 }
