@@ -44,9 +44,9 @@ no_group() {
         ! cat /proc/[0-9]*/stat 2>/dev/null | grep -qE "^[0-9]+ \(.*\) [^ZX] [0-9]+ $1 "
 }
 
-# eventually COMMAND...: repeats it until it succeeds; fails after 10 seconds without.
+# eventually COMMAND...: repeats it until it succeeds; fails after 10 seconds (or L23_WAIT) without.
 eventually() {
-    local end=$((SECONDS + 10))
+    local end=$((SECONDS + ${L23_WAIT:-10}))
     until "$@"; do
         ((SECONDS < end)) || return 1
         sleep 0.02
@@ -114,7 +114,9 @@ hold() {
     shift
     spawn "$name" "$CLIENT" "$PORT" "$@" say held until "$RUN_DIR/$name.leave"
     CLIENTS[$name]=$SPAWNED
-    eventually said "$name" held
+    eventually said "$name" held && return
+    fail "client $name: not done in time: $*; it has got" "$(tail -n 3 "$RUN_DIR/$name.out")," \
+        "and says: $(<"$RUN_DIR/$name.err")"
 }
 
 # said NAME LINE: NAME has printed this line.

@@ -23,7 +23,7 @@ NO_EOF=1 # that is one of the flaws, see below
     for _ in {1..100}; do
         is_answered
     done
-    want "children of the server, dead or alive," 0 children "$PID"
+    want "children of the server (dead ones, too)" 0 children "$PID"
 }
 
 @test "a reset ends its own connection alone" {
@@ -32,8 +32,8 @@ NO_EOF=1 # that is one of the flaws, see below
         send 'www\n' lines 1 until "$RUN_DIR/leave"
     eventually said other 'discard, 9'
     hang_up 20
-    want "children of the server" 1 children "$PID"
     lives "$PID" "the server"
+    want "children of the server" 1 children "$PID"
     touch "$RUN_DIR/on"
     eventually said other 'www, 80' || fail "another client is not answered any more"
     is_answered

@@ -45,7 +45,8 @@ esac
 @test "500 clients one after another at ulimit -n 64 leave nothing behind" {
     LIMITS="-n 64" start_server 07
     before=$(descriptors "$PID")
-    "$CLIENT" "$PORT" send 'discard\n' lines 1 churn 499 'discard\n' >"$RUN_DIR/answers"
+    "$CLIENT" "$PORT" send 'discard\n' lines 1 churn 499 'discard\n' >"$RUN_DIR/answers" ||
+        fail "no answer, or no end of file, after $(wc -l <"$RUN_DIR/answers") answers"
     same "answers" 500 "$(grep -cxF 'discard, 9' "$RUN_DIR/answers")"
     want "threads of the server" "$SPARE" threads "$PID"
     want "descriptors of the server" "$before" descriptors "$PID"
@@ -60,8 +61,8 @@ esac
     eventually said other 'discard, 9'
     for _ in 1 2 3; do
         hang_up 100
-        want "threads of the server" $((SPARE + 1)) threads "$PID"
         lives "$PID" "the server"
+        want "threads of the server" $((SPARE + 1)) threads "$PID"
     done
     want "descriptors of the server" $((before + 1)) descriptors "$PID"
     touch "$RUN_DIR/on"
