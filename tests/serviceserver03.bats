@@ -43,6 +43,40 @@ load rules
     same "times it said where it listens" 1 "$(grep -c '^listening on' "$RUN_DIR/server.err")"
 }
 
+# Clients that somebody else has written.
+
+@test "telnet is a client" {
+    command -v telnet >/dev/null || skip "telnet is not installed"
+    start_server 03
+    mkfifo "$RUN_DIR/keys"
+    exec {keys}<>"$RUN_DIR/keys"
+    # shellcheck disable=SC2016 # the inner shell expands this
+    spawn telnet bash -c 'exec telnet 127.0.0.1 "$1" <"$2"' bash "$PORT" "$RUN_DIR/keys"
+    eventually grep -q '^Connected' "$RUN_DIR/telnet.out" || fail "telnet does not connect"
+    for question in discard domain/udp; do
+        echo "$question" >&"$keys"
+        eventually grep -q "^$question, [0-9]" "$RUN_DIR/telnet.out" ||
+            fail "telnet gets no answer to '$question': $(<"$RUN_DIR/telnet.out")"
+    done
+}
+
+@test "nc is a client" {
+    nc -h 2>&1 | grep -q -- -N || skip "no nc that can close its sending side (-N) is installed"
+    start_server 03
+    run -0 timeout 10 nc -N 127.0.0.1 "$PORT" <<<$'discard\nwww'
+    same "answers" $'discard, 9\nwww, 80' "$output"
+}
+
+@test "a shell is a client: two lines of bash" {
+    start_server 03
+    (: <>"/dev/tcp/127.0.0.1/$PORT") 2>"$RUN_DIR/bash.err" || skip "this bash has no /dev/tcp"
+    exec {connection}<>"/dev/tcp/127.0.0.1/$PORT"
+    echo discard >&"$connection"
+    read -r -t 10 answer <&"$connection" || fail "no answer"
+    same "answer" 'discard, 9' "$answer"
+    exec {connection}>&-
+}
+
 # How it breaks.
 
 @test "a silent client stops everyone" {
