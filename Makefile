@@ -20,7 +20,7 @@ PROGRAMS := $(basename $(wildcard serviceparser.c serviceserver[0-9][0-9].c serv
 SHARED := l23/common.o l23/connection.o l23/holder.o
 TESTS := $(wildcard tests/*.bats)
 C_FILES := $(wildcard *.c l23/*.[ch] tests/*.[ch])
-SHELL_FILES := $(wildcard .ci/run l23/setup l23/with-services l23/bench-call l23/nat l23/balance l23/demo/* tests/run tests/*.bash tests/*.bats)
+SHELL_FILES := $(wildcard .ci/run l23/setup l23/with-services l23/bench-call l23/nat l23/balance l23/stop l23/diff l23/demo/[!.]* tests/run tests/*.bash tests/*.bats)
 
 BUILT := $(addprefix $(OUT),$(PROGRAMS) tests/client tests/getserv)
 PRELOADED := $(OUT)tests/noreuse.so
@@ -71,6 +71,24 @@ check: all
 check-%: all
 	@BIN=$(or $(OUT),./) SERVER=$(SERVER) tests/run $(wildcard tests/service*$*.bats)
 
+## make demo            all demos, one after another: the tour
+## make demo-03         one of them (demo-parser, demo-00 ... demo-12, demo-blaster): a question,
+##                      real commands, real output, the reason; Enter goes on
+DEMOS := parser $(filter-out parser blaster,$(PROGRAMS:service%=%)) blaster
+demo: all
+	@for demo in $(DEMOS:server%=%); do l23/demo/$$demo || exit; done
+
+demo-%: all
+	@l23/demo/$*
+
+## make diff-03         what 03 changes over the version that it extends; FROM=live.c: over that
+diff-%:
+	@l23/diff $* $(FROM)
+
+## make stop            end what a demo or live coding has left running
+stop:
+	@l23/stop
+
 ## make board           the kernel's side of the server on PORT=6168, live: queue, processes,
 ##                      zombies, descriptors, leaked sockets, memory, CPU
 board: $(OUT)l23/board
@@ -93,4 +111,4 @@ clean:
 help:
 	@sed -n 's/^## /  /p' Makefile
 
-.PHONY: all board check lint clean help
+.PHONY: all demo stop board check lint clean help

@@ -9,7 +9,7 @@
 #   evidence PATTERN [S]   runs l23/demo/look until its output matches the pattern
 #   server_says PATTERN    shows what the server has written since, when it matches
 #   server_ends [WHO]      waits for the server to end, and tells how it did
-#   why TEXT...            the reason
+#   why TEXT...            the reason, in two or three lines
 #
 # In a COMMAND, $PORT and $SERVER are the server's port and process id. Clients are named descriptors of this shell:
 # `exec {A}<>/dev/tcp/127.0.0.1/$PORT` connects client A, `echo discard >&$A` asks,
@@ -38,9 +38,12 @@ if $interactive; then DEMO_PORT=${DEMO_PORT:-6168}; else DEMO_PORT=${DEMO_PORT:-
 
 # ---- the screen ------------------------------------------------------------------------
 
-# paint CODE TEXT
+# paint CODE TEXT: a paragraph in this colour, no line longer than 88 columns.
 paint() {
-    if $color; then printf '\033[%sm%s\033[0m\n' "$1" "$2"; else printf '%s\n' "$2"; fi
+    local line
+    fold -s -w 88 <<<"$2" | while IFS= read -r line; do
+        if $color; then printf '\033[%sm%s\033[0m\n' "$1" "${line% }"; else echo "${line% }"; fi
+    done
 }
 
 pause() {
@@ -57,17 +60,13 @@ title() {
 
 ask() {
     echo
-    paint '1;33' "Question: $1"
+    paint '1;33' "Question: $*"
     pause
 }
 
 why() {
-    local text="Why: $1" line
-    shift
     echo
-    for line in "$text" "$@"; do
-        paint 32 "$line"
-    done
+    paint 32 "Why: $*"
     pause
 }
 
@@ -88,12 +87,12 @@ give_up() {
 # ---- what runs, and its end ------------------------------------------------------------
 
 tmp=$(mktemp -d) || exit 1
-mkdir -p "$RECORDS"
 
 # The time a process started tells it from a later one with the same number.
 record() {
     local stat
     STARTED+=("$1")
+    mkdir -p "$RECORDS"
     { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 0
     read -ra stat <<<"${stat##*) }"
     echo "${stat[19]}" >"$RECORDS/$1"
