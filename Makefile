@@ -20,7 +20,7 @@ PROGRAMS := $(basename $(wildcard serviceparser.c serviceserver[0-9][0-9].c serv
 SHARED := l23/common.o l23/connection.o l23/holder.o
 TESTS := $(wildcard tests/*.bats)
 C_FILES := $(wildcard *.c l23/*.[ch] tests/*.[ch])
-SHELL_FILES := $(wildcard .ci/run l23/setup l23/with-services l23/bench-call l23/nat l23/balance l23/stop l23/diff l23/demo/[!.]* tests/run tests/*.bash tests/*.bats)
+SHELL_FILES := $(wildcard .ci/run l23/setup l23/with-services l23/live l23/lecture l23/checkmine l23/bench-call l23/nat l23/balance l23/stop l23/diff l23/demo/[!.]* tests/run tests/*.bash tests/*.bats)
 
 BUILT := $(addprefix $(OUT),$(PROGRAMS) tests/client tests/getserv)
 PRELOADED := $(OUT)tests/noreuse.so
@@ -67,9 +67,27 @@ check: all
 	@BIN=$(or $(OUT),./) JOBS=$(JOBS) tests/run $(TESTS)
 
 ## make check-03        run one program's tests (check-parser, check-blaster, check-00 ...);
-##                      SERVER=./mine: against a server of your own
-check-%: all
-	@BIN=$(or $(OUT),./) SERVER=$(SERVER) tests/run $(wildcard tests/service*$*.bats)
+##                      SERVER=./live: does my server do what 03 does? HINT=1: with hints
+check-%: all $(if $(filter live ./live,$(SERVER)),$(if $(wildcard live.c),live))
+	@BIN=$(or $(OUT),./) SERVER=$(SERVER) HINT=$(HINT) $(if $(SERVER),l23/checkmine $*,tests/run) \
+	    $(wildcard tests/service*$*.bats tests/$*.bats)
+
+## make live-03         live coding on PORT=6168: live.c, your copy of 03, is built and started
+##                      at every save; make live-reset: the copy as it was
+live-reset:
+	@l23/live reset $(VERSION)
+
+live-%:
+	@l23/live $*
+
+# The program before stays until its successor is whole.
+live: FLAGS += $(LIVE_FLAGS)
+live: $(OBJ)live.o $(OBJ)l23.a
+	@$(CC) $(FLAGS) -o build/live.new $^ && mv build/live.new $@
+
+## make lecture         live coding, a client and the board side by side, in tmux (STEP=03)
+lecture: l23/board tests/client
+	@l23/lecture $(STEP)
 
 ## make demo            all demos, one after another: the tour
 ## make demo-03         one of them (demo-parser, demo-00 ... demo-12, demo-blaster): a question,
@@ -94,6 +112,10 @@ stop:
 board: $(OUT)l23/board
 	@$< $(PORT)
 
+## make bench-call      what one getservbyname costs: uncached, through nscd, remote, cached
+bench-call: all
+	@BIN=$(or $(OUT),./) l23/bench-call
+
 ## make lint            warnings of both compilers, clang-format, cppcheck, shellcheck
 lint:
 	@$(MAKE) --no-print-directory OUT=build/lint-gcc/ CC=gcc CFLAGS="-O2 -Werror" all
@@ -111,4 +133,4 @@ clean:
 help:
 	@sed -n 's/^## /  /p' Makefile
 
-.PHONY: all demo stop board check lint clean help
+.PHONY: all demo stop bench-call board live-reset lecture check lint clean help

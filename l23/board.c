@@ -291,15 +291,15 @@ static void run_on_terminal(struct board *b)
     }
     atexit(restore_terminal);
     change_terminal();
-    // However much there is to look at, it takes a twentieth of a core at most.
-    double cost;
+    // However much there is to look at, it takes a twentieth of a core.
+    double pause;
     do {
-        double begin = seconds_now();
+        double worked = seconds_worked();
         look(b, 0.01);
         draw_now(b);
-        cost = seconds_now() - begin;
-    } while (!wait_until(b, signals,
-                         seconds_now() + (20 * cost > quarter ? 20 * cost : quarter)));
+        pause = 20 * (seconds_worked() - worked);
+    } while (
+        !wait_until(b, signals, seconds_now() + (pause > quarter ? pause : quarter)));
     close(signals);
 }
 

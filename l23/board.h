@@ -76,11 +76,7 @@ struct board {
     struct sockets sockets;
     struct processes processes;
     unsigned queue_most;
-    unsigned long dropped_before;
-    pid_t server;    // the first root
-    size_t scale;    // connections a mark
-    double interval; // seconds
-    bool restarted;
+    size_t scale; // connections a mark
 };
 
 // add_inode(list, inode), sort_inodes(list), has_inode(list, inode)
@@ -122,9 +118,10 @@ void for_each_descriptor(pid_t pid,
                          void (*found)(int fd, const char *what, void *context),
                          void *context);
 
-// seconds_now()
-//   A clock that never jumps.
+// seconds_now(), seconds_worked()
+//   A clock that never jumps; the CPU time that this process has used.
 double seconds_now(void);
+double seconds_worked(void);
 
 // The board as a whole: counts over all processes.
 struct totals {

@@ -190,12 +190,12 @@ static void put_waiting(const struct board *b, int row, bool note)
              s->limit);
     put_label(row, style, "WAITING", number);
     put_bar(row, style, s->limit ? (double)s->waiting / s->limit : 0);
-    if (note) {
-        int at = put(row + 1, LABEL, PLAIN, "connected, not accepted;  ");
-        at = putf(row + 1, at, PLAIN, "most %u,  ", b->queue_most);
+    if (note) { // numbers first: a narrow screen cuts the rest off
+        int at = putf(row + 1, LABEL, PLAIN, "most %u,  ", b->queue_most);
         at = putf(row + 1, at, s->dropped ? BAD : PLAIN, "%lu dropped", s->dropped);
         at = put(row + 1, at, PLAIN, ",  ");
-        putf(row + 1, at, s->knocking ? BAD : PLAIN, "%zu knock", s->knocking);
+        at = putf(row + 1, at, s->knocking ? BAD : PLAIN, "%zu knock", s->knocking);
+        put(row + 1, at, PLAIN, ";  connected, not accepted");
     }
 }
 

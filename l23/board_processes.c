@@ -11,11 +11,21 @@
 #include <time.h>
 #include <unistd.h>
 
-double seconds_now(void)
+static double read_clock(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+double seconds_now(void)
+{
+    return read_clock(CLOCK_MONOTONIC);
+}
+
+double seconds_worked(void)
+{
+    return read_clock(CLOCK_PROCESS_CPUTIME_ID);
 }
 
 // Reads /proc/PID/NAME as a string. False when it, or the process, is not there.
@@ -349,10 +359,10 @@ static void remember(struct process *p, const struct processes *before, double s
 }
 
 // Reads the details of the longest unread until the time is up, but of one at least; and
-// then not before twenty times as long has passed.
+// then not before twenty times as much as that was work has passed.
 static void read_oldest(struct processes *p, const struct sockets *s, double seconds)
 {
-    double begin = seconds_now();
+    double begin = seconds_now(), worked = seconds_worked();
 
     if (begin < p->details_due)
         return;
@@ -366,7 +376,7 @@ static void read_oldest(struct processes *p, const struct sockets *s, double sec
             break;
         read_details(p, oldest, s);
     } while (seconds_now() < begin + seconds);
-    p->details_due = begin + 20 * (seconds_now() - begin);
+    p->details_due = begin + 20 * (seconds_worked() - worked);
 }
 
 // Where the number of descriptors has changed and is small, so may have the connections.
