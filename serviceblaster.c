@@ -133,7 +133,7 @@ static struct {
 } tally;
 
 // What is measured begins, with -d, when all are open, and ends at the deadline.
-static uint64_t started, measured_from = UINT64_MAX, measured_until = UINT64_MAX;
+static uint64_t started, measured_from = UINT64_MAX, measured_until; // 0: it goes on
 static uint64_t deadline = UINT64_MAX;
 static uint64_t answer_count, latency_count[64 * STEPS], slowest;
 
@@ -288,9 +288,11 @@ static void add_names_of_database(void)
         add_name((char[]){"discard"}, strlen("discard"));
 }
 
+static const char letters[] = "rnt\\", meanings[] = "\r\n\t\\"; // \r is CR, and so on
+
+// Replaces what \r \n \t \\ stand for in the text; returns how long it is then.
 static size_t unescape(char *text)
 {
-    static const char letters[] = "rnt\\", meanings[] = "\r\n\t\\";
     char *out = text;
 
     for (const char *in = text; *in; in++) {
@@ -347,8 +349,8 @@ static uint64_t *times_of(const struct connection *c)
 // Counts the `done` oldest questions of c as answered at `now`, and forgets their times.
 static void measure(struct connection *c, unsigned done, uint64_t now)
 {
-    uint64_t *ring = times_of(c);
-    bool counts = now >= measured_from && measured_until == NEVER && !c->idle;
+    const uint64_t *ring = times_of(c);
+    bool counts = !c->idle && now >= measured_from && now < deadline && !measured_until;
 
     for (unsigned i = 0; i < done; i++) {
         uint64_t ns = now - ring[c->oldest];
@@ -359,6 +361,8 @@ static void measure(struct connection *c, unsigned done, uint64_t now)
         slowest = ns > slowest ? ns : slowest;
     }
     answer_count += counts ? done : 0;
+    if (!c->answered)
+        c->answered = now;
 }
 
 // ---- one connection -------------------------------------------------------------------
@@ -586,13 +590,12 @@ static void begin(struct connection *c)
 
 static void print_quoted(const char *text, size_t n)
 {
-    static const char special[] = "\r\n\t\\", letters[] = "rnt\\";
     const size_t most = 70;
 
     for (size_t i = 0; i < n && i < most; i++) {
-        const char *s = text[i] ? strchr(special, text[i]) : NULL;
-        if (s)
-            fprintf(stderr, "\\%c", letters[s - special]);
+        const char *m = text[i] ? strchr(meanings, text[i]) : NULL;
+        if (m)
+            fprintf(stderr, "\\%c", letters[m - meanings]);
         else
             fprintf(stderr, isprint((unsigned char)text[i]) ? "%c" : "\\x%02x",
                     (unsigned char)text[i]);
@@ -622,8 +625,6 @@ static void name_wrong_answer(const struct connection *c, const char *got, size_
 // `done` more questions of c are answered: what does it do next?
 static void go_on(struct connection *c, unsigned done, uint64_t now)
 {
-    if (!c->answered)
-        c->answered = now;
     no_longer_opening(c, now);
     if (c->idle)
         return;
@@ -757,8 +758,6 @@ static void look_at_the_clock(uint64_t now)
         measured_from = now;
         deadline = now + option.duration;
     }
-    if (measured_until == NEVER && now >= deadline)
-        measured_until = deadline;
 }
 
 static void end_waits(struct connection *c, unsigned count, uint64_t now)
@@ -824,7 +823,7 @@ static void hold(void)
     while (now_ns() < end && !signalled)
         turn();
     signalled = 0;
-    for (struct connection *c = connections; c < connections + begun; c++) {
+    for (struct connection *c = connections; c < connections + begun && !signalled; c++) {
         while (!may_open(now_ns()) && !signalled)
             turn();
         if (!c->finished || c->fd < 0)
@@ -847,8 +846,7 @@ static bool run(void)
     last_progress = now_ns();
     while (active > 0 && !signalled)
         turn();
-    if (measured_until == NEVER)
-        measured_until = now_ns();
+    measured_until = now_ns() < deadline ? now_ns() : deadline;
     if (option.hold && !signalled)
         hold();
     for (unsigned i = 0; i < begun + option.idle; i++) {
@@ -988,9 +986,9 @@ static void parse_options(int argc, char **argv)
 {
     static const struct option words[] = {
         {"help", 0, NULL, 'h'}, {"tsv", 0, NULL, 'v'}, {0}};
-    static const char letters[] = "b:cC:d:e:f:hH:i:kn:p:P:q:s:t:T:w:";
+    static const char shorts[] = "b:cC:d:e:f:hH:i:kn:p:P:q:s:t:T:w:";
 
-    for (int o; (o = getopt_long(argc, argv, letters, words, NULL)) != -1;)
+    for (int o; (o = getopt_long(argc, argv, shorts, words, NULL)) != -1;)
         parse_option(o, optarg);
     if (argc - optind != 1)
         refuse("how many CONNECTIONS? One number");

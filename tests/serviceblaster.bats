@@ -194,7 +194,7 @@ client_addresses() {
     start_server 07
     blast_on -i 200 -s 60 10
     holds 10
-    same "connections of the server" 210 "$(connections)"
+    want "connections of the server" 210 connections
     kill -INT "$BLAST"
     end_of_blast 0
     reports idle 200 answered 10 again 10
