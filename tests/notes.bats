@@ -1,0 +1,35 @@
+#!/usr/bin/env bats
+# NOTES.md: what it shows is what there is
+
+load helper
+
+@test "the C in each section stands to the letter in the section's file" {
+    local file='' inside=false line checked=0
+    while IFS= read -r line; do
+        case $line in
+        '## service'*) file=${line#\#\# } && file=${file%%:*}.c ;;
+        '```c') inside=true ;;
+        '```') inside=false ;;
+        *)
+            if $inside && [ -n "$line" ]; then
+                grep -qxF -- "$line" "$file" || {
+                    echo "$file has no line: $line"
+                    return 1
+                }
+                checked=$((checked + 1))
+            fi
+            ;;
+        esac
+    done <NOTES.md
+    [ "$checked" -ge 13 ]
+}
+
+@test "every step has a section, in order" {
+    diff <(sed -n 's/^## \(serviceserver[0-9]*\):.*/\1.c/p' NOTES.md) \
+        <(printf '%s\n' serviceserver[0-9][0-9].c)
+}
+
+@test "the transcripts are what the demos print" {
+    unsanitized "runs the programs at the top level"
+    l23/notes --check
+}
