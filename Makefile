@@ -20,7 +20,7 @@ PROGRAMS := $(basename $(wildcard serviceparser.c serviceserver[0-9][0-9].c serv
 SHARED := l23/common.o l23/connection.o l23/holder.o
 TESTS := $(wildcard tests/*.bats)
 C_FILES := $(wildcard *.c l23/*.[ch] tests/*.[ch])
-SHELL_FILES := $(wildcard .ci/run l23/setup l23/with-services l23/live l23/lecture l23/checkmine l23/bench-call l23/nat l23/balance l23/stop l23/diff l23/demo/[!.]* tests/run tests/*.bash tests/*.bats)
+SHELL_FILES := $(wildcard .ci/run l23/setup l23/with-services l23/live l23/lecture l23/checkmine l23/bench-call l23/nat l23/balance l23/stop l23/notes l23/diff l23/demo/[!.]* tests/run tests/*.bash tests/*.bats)
 
 BUILT := $(addprefix $(OUT),$(PROGRAMS) tests/client tests/getserv)
 PRELOADED := $(OUT)tests/noreuse.so
@@ -103,6 +103,10 @@ demo-%: all
 diff-%:
 	@l23/diff $* $(FROM)
 
+## make notes           put the demos' output into NOTES.md anew
+notes: all
+	@l23/notes
+
 ## make stop            end what a demo or live coding has left running
 stop:
 	@l23/stop
@@ -133,4 +137,4 @@ clean:
 help:
 	@sed -n 's/^## /  /p' Makefile
 
-.PHONY: all demo stop bench-call board live-reset lecture check lint clean help
+.PHONY: all demo notes stop bench-call board live-reset lecture check lint clean help
