@@ -24,7 +24,8 @@
 #include <time.h>
 #include <unistd.h>
 
-static const double quarter = 0.25; // seconds from one look to the next, at the least
+// Seconds from one look to the next.
+static const double quarter = 0.25, longest = 1;
 
 static void look(struct board *b, double seconds)
 {
@@ -82,7 +83,7 @@ static void print_once(const struct board *b)
     printf("listening %u\n", s->listening);
     printf("address %s\n", s->listening ? s->address : "none");
     printf("queue %u\nqueue_limit %u\ndropped %lu\n", s->queue, s->limit, s->dropped);
-    printf("knocking %zu\nwaiting %zu\nserved %zu\nleaked %zu\nclosing %zu\n",
+    printf("knocking %zu\nwaiting %zu\naccepted %zu\nleaked %zu\nclosing %zu\n",
            s->knocking, s->waiting, s->served, s->gone + p->reset, s->closing);
     printf("processes %zu\nchildren %zu\n", p->count, t.children);
     printf("running %zu\nsleeping %zu\nzombies %zu\n", t.running, t.sleeping, t.zombies);
@@ -138,7 +139,7 @@ static void print_tsv(const struct board *b)
     const struct processes *p = &b->processes;
 
     printf("#process\tpid\tparent\trole\tstate\tthreads\tdescriptors\tdescriptors_limit\t"
-           "served\tprivate_kib\tshared_kib\tvirtual_kib\tcpu_percent\tname\n");
+           "connections\tprivate_kib\tshared_kib\tvirtual_kib\tcpu_percent\tname\n");
     for (const struct process *q = p->list; q < p->list + p->count; q++)
         printf("process\t%d\t%d\t%s\t%c\t%lu\t%lu\t%lu\t%lu\t%lu\t%lu\t%lu\t%.0f\t%s\n",
                q->pid, q->parent, q->is_root ? "parent" : "child", q->state, q->threads,
@@ -171,13 +172,14 @@ static _Noreturn void run_plain(struct board *b)
         count_all(&b->processes, &c);
         strftime(now, sizeof now, "%H:%M:%S", localtime(&t));
         if (server_there(b))
-            printf("%s waiting %zu/%u dropped %lu served %zu leaked %zu descriptors %lu "
-                   "processes %zu running %zu sleeping %zu zombies %zu threads %lu "
-                   "private %luK cpu %.0f%%\n",
-                   now, s->waiting, s->limit, s->dropped, s->served,
-                   s->gone + b->processes.reset, c.fullest ? c.fullest->descriptors : 0,
-                   b->processes.count, c.running, c.sleeping, c.zombies, c.threads,
-                   c.kib_private, c.cpu);
+            printf(
+                "%s waiting %zu/%u dropped %lu accepted %zu leaked %zu descriptors %lu "
+                "processes %zu running %zu sleeping %zu zombies %zu threads %lu "
+                "private %luK cpu %.0f%%\n",
+                now, s->waiting, s->limit, s->dropped, s->served,
+                s->gone + b->processes.reset, c.fullest ? c.fullest->descriptors : 0,
+                b->processes.count, c.running, c.sleeping, c.zombies, c.threads,
+                c.kib_private, c.cpu);
         else
             printf("%s no server on port %d: waiting for one\n", now, b->port);
         if (ferror(stdout))
@@ -298,8 +300,8 @@ static void run_on_terminal(struct board *b)
         look(b, 0.01);
         draw_now(b);
         pause = 20 * (seconds_worked() - worked);
-    } while (
-        !wait_until(b, signals, seconds_now() + (pause > quarter ? pause : quarter)));
+        pause = pause < quarter ? quarter : pause > longest ? longest : pause;
+    } while (!wait_until(b, signals, seconds_now() + pause));
     close(signals);
 }
 

@@ -13,7 +13,7 @@
 
 struct inet_diag_msg;
 
-enum { LISTENERS_MAX = 64, HOLDERS_MAX = 256 };
+enum { LISTENERS_MAX = 64, ROOTS_MAX = 16 };
 
 // A list that grows.
 struct inodes {
@@ -53,7 +53,7 @@ struct process {
     double seen; // when the details were read, for they cost most; 0: not yet
 };
 
-struct holder {
+struct root {
     pid_t pid;
     unsigned long long start;
 };
@@ -61,7 +61,7 @@ struct holder {
 struct processes {
     struct process *list; // roots first, then by pid
     size_t count;
-    struct holder roots[HOLDERS_MAX];
+    struct root roots[ROOTS_MAX];
     size_t root_count;
     unsigned long searched_for; // the first socket of the last search
     double searched, looked;    // when

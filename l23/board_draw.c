@@ -199,26 +199,30 @@ static void put_waiting(const struct board *b, int row, bool note)
     }
 }
 
+// How many, and how many a mark is when that is more than one.
+static void put_counted(int row, enum style style, const char *label, size_t n,
+                        size_t scale, enum style mark)
+{
+    char number[64], each[48] = "";
+
+    if (scale > 1)
+        snprintf(each, sizeof each, "  %s=%zu", mark_one, scale);
+    snprintf(number, sizeof number, "%zu%s", n, each);
+    put_label(row, style, label, number);
+    put_marks(row, mark, n, scale);
+}
+
 static void put_connections(struct board *b, int row, bool note)
 {
-    size_t served = b->sockets.served, leaked = b->sockets.gone + b->processes.reset;
-    size_t most = served > leaked ? served : leaked;
+    size_t accepted = b->sockets.served, leaked = b->sockets.gone + b->processes.reset;
+    size_t most = accepted > leaked ? accepted : leaked;
     size_t scale = scale_for(most, (size_t)bar_width());
-    char number[64];
 
     b->scale = scale > b->scale ? scale : b->scale;
-    snprintf(number, sizeof number, "%zu", served);
-    put_label(row, PLAIN, "SERVED", number);
-    put_marks(row, GOOD, served, b->scale);
-    row++;
+    put_counted(row, PLAIN, "ACCEPTED", accepted, b->scale, GOOD);
+    put_counted(row + 1, leaked ? BAD : PLAIN, "LEAKED", leaked, b->scale, BAD);
     if (note)
-        putf(row++, LABEL, PLAIN, "accepted;  a mark is %zu connection%s", b->scale,
-             b->scale == 1 ? "" : "s");
-    snprintf(number, sizeof number, "%zu", leaked);
-    put_label(row, leaked ? BAD : PLAIN, "LEAKED", number);
-    put_marks(row, BAD, leaked, b->scale);
-    if (note)
-        put(row + 1, LABEL, PLAIN, "client gone, socket still open (CLOSE_WAIT)");
+        put(row + 2, LABEL, PLAIN, "client gone, socket still open (CLOSE_WAIT)");
 }
 
 static void put_descriptors(const struct totals *t, int row)
@@ -242,10 +246,8 @@ static void put_threads(const struct totals *t, int row)
     char number[64];
     double share = 0;
 
-    snprintf(number, sizeof number, "%lu", t->threads);
-    put_label(row, PLAIN, "THREADS", number);
-    put_marks(row, GOOD, t->threads, scale_for(t->threads, (size_t)bar_width()));
-
+    put_counted(row, PLAIN, "THREADS", t->threads,
+                scale_for(t->threads, (size_t)bar_width()), GOOD);
     if (p && p->kib_virtual_limit)
         share = (double)p->kib_virtual / (double)p->kib_virtual_limit;
     snprintf(number, sizeof number, p && p->kib_virtual_limit ? "%s of %s" : "%s",
@@ -439,8 +441,8 @@ void draw(struct board *b, int rows, int columns, bool colour, FILE *out)
     put_title(b, p->count > 0 ? p->list : NULL);
     put_waiting(b, row, notes);
     row += 1 + notes;
-    put_connections(b, row, notes);
-    row += 2 + 2 * notes;
+    put_connections(b, row, rows >= 28);
+    row += 2 + (rows >= 28);
     put_descriptors(&t, row++);
     put_threads(&t, row);
     row += 2;
@@ -448,7 +450,7 @@ void draw(struct board *b, int rows, int columns, bool colour, FILE *out)
     put_cpu(&t, row++);
     row += airy;
     put_processes(p, &t, row, wall);
-    row += 2 + wall + airy;
+    row += 2 + wall + (rows >= 28);
     if (rows - legend - row >= 3)
         put_table(p, row, rows - legend - row);
     if (legend)

@@ -189,26 +189,25 @@ static struct sockets_held sockets_held(pid_t pid, const struct sockets *s,
 
 // The processes with the listening socket; serviceserver01 and 02 have none while they
 // serve: then those with its connections. Of these the ones whose parent is not among them.
+// Parents come first by pid, as a rule; their descendants need no look.
 static void search_roots(struct processes *p, const struct sockets *s,
                          struct process *all, size_t n)
 {
-    struct process *holders[HOLDERS_MAX];
-    size_t count = 0;
+    bool *ours = calloc(n + 1, sizeof *ours);
 
-    for (size_t i = 0; i < n && count < HOLDERS_MAX; i++) {
-        struct sockets_held h = sockets_held(all[i].pid, s, NULL);
-        if (s->listening ? h.listening : h.accepted)
-            holders[count++] = all + i;
-    }
     p->root_count = 0;
-    for (size_t i = 0; i < count; i++) {
-        bool is_root = true;
-        for (size_t j = 0; j < count; j++)
-            is_root = is_root && holders[j]->pid != holders[i]->parent;
-        if (is_root)
-            p->roots[p->root_count++] =
-                (struct holder){holders[i]->pid, holders[i]->start};
+    for (size_t i = 0; ours && i < n && p->root_count < ROOTS_MAX; i++) {
+        const struct process *parent = find(all, n, all[i].parent);
+        if (parent && ours[parent - all]) {
+            ours[i] = true;
+            continue;
+        }
+        struct sockets_held h = sockets_held(all[i].pid, s, NULL);
+        ours[i] = s->listening ? h.listening : h.accepted;
+        if (ours[i])
+            p->roots[p->root_count++] = (struct root){all[i].pid, all[i].start};
     }
+    free(ours);
 }
 
 // Forgets the roots that have ended.
