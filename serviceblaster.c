@@ -525,12 +525,15 @@ static void send_owed(struct connection *c)
 // Notes the next `many` questions of c, or as many as it has left, as asked at `now`.
 static void note_questions(struct connection *c, uint64_t many, uint64_t now)
 {
+    const unsigned *at = questions.at + c->answer + c->inflight;
+    uint64_t *ring = times_of(c);
+
     many = many < c->left ? many : c->left;
     c->left -= many;
+    c->owed += at[many] - at[0];
     for (; many > 0; many--) {
-        unsigned i = c->answer + c->inflight, place = c->oldest + c->inflight++;
-        c->owed += questions.at[i + 1] - questions.at[i];
-        times_of(c)[place < option.depth ? place : place - option.depth] = now;
+        unsigned place = c->oldest + c->inflight++;
+        ring[place < option.depth ? place : place - option.depth] = now;
     }
 }
 
@@ -1023,8 +1026,9 @@ static void raise_descriptor_limit(void)
                option.connections + option.idle, (unsigned long long)need, may);
 }
 
-// Where to, and from how many addresses: one gives some 28,000 ports towards one server.
-// 127.x.x.x are all this machine's. With churn, a closed connection keeps its port a while.
+// Where to, and from how many addresses: one gives some 28,000 ports towards one server, and
+// past half of them the kernel searches long for a free one. 127.x.x.x are all this
+// machine's. With churn, a port stays taken for a while after its connection has closed.
 static void find_server(void)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
@@ -1040,7 +1044,7 @@ static void find_server(void)
     if (option.sources > 1 && !loopback)
         refuse("-C: only towards 127.x.x.x may one come from many addresses");
     if (option.sources == 0 && loopback)
-        option.sources = option.churn ? 32 : total > 25000 ? total / 15000 + 1 : 1;
+        option.sources = option.churn ? 32 : total / 10000 + 1;
 }
 
 static void prepare_connections(void)
