@@ -28,7 +28,7 @@ A='' B='' C='' D=''
 export A B C D
 PORT='' SERVER='' PROGRAM=''
 STARTED=() # process groups
-RECORDS=build/running
+RECORDS=${L23_RUNNING:-build/running}
 LIMIT=30 # seconds, for any command
 
 interactive=false color=false
