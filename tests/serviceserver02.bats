@@ -49,7 +49,7 @@ REOPENS=1
     start_server 02
     kill -STOP "$PID"
     hold first send 'discard\n'
-    spawn second "$CLIENT" "$PORT" send 'discard\n' say asked lines 1
+    L23_WAIT=60 spawn second "$CLIENT" "$PORT" send 'discard\n' say asked lines 1
     second=$SPAWNED
     eventually said second asked
     same "connections that wait for accept" 2 "$(queued)"
