@@ -2,79 +2,26 @@
 # nat: the NAT lab, in network namespaces of its own
 
 load helper
-
-# start_lab: starts it, with a mark in the environment of all its processes.
-start_lab() {
-    unsanitized "shows the programs as they are"
-    mkdir "$RUN_DIR/tmp"
-    cat /proc/self/mounts >"$RUN_DIR/mounts"
-    spawn nat env "MARK=$BATS_TEST_TMPDIR" "TMPDIR=$RUN_DIR/tmp" l23/demo/nat
-    LAB=$SPAWNED
-}
-
-lab_says() {
-    ! ended "$LAB" || skip_or_fail
-    grep -qs -- "$1" "$RUN_DIR/nat.out"
-}
-
-# For a lab that has ended before it was asked to.
-skip_or_fail() {
-    grep -q ': skipped: ' "$RUN_DIR/nat.out" && skip "$(sed -n 's/.*skipped: //p' "$RUN_DIR/nat.out")"
-    cat "$RUN_DIR/nat.out" "$RUN_DIR/nat.err"
-    fail "the lab has ended"
-}
-
-# In a minute: the machine may have other things to do.
-lab_ended() {
-    local end=$((SECONDS + 60))
-    while ((SECONDS < end)); do
-        eventually ended "$LAB" && return
-    done
-    cat "$RUN_DIR/nat.out"
-    fail "the lab does not end"
-}
-
-marked() {
-    cat /proc/[0-9]*/environ 2>/dev/null | tr '\0' '\n' | grep -cxF "MARK=$BATS_TEST_TMPDIR"
-}
-
-no_trace() {
-    want "processes of the lab" 0 marked
-    same "mounts" "$(cat "$RUN_DIR/mounts")" "$(cat /proc/self/mounts)"
-    same "temporary files" "" "$(ls -A "$RUN_DIR/tmp")"
-}
-
-# shows LINE...: the output has these lines, one after the other.
-shows() {
-    local wanted
-    printf -v wanted '%s\n' "$@"
-    [[ $(<"$RUN_DIR/nat.out")$'\n' == *$'\n'"$wanted"* ]] || {
-        cat "$RUN_DIR/nat.out"
-        fail "the lab does not show: $wanted"
-    }
-}
+load lab
 
 @test "the lab: the slide's rows, what NAT breaks, three servers behind one address, and no trace" {
-    start_lab
-    lab_ended
-    ! grep -q ': skipped: ' "$RUN_DIR/nat.out" || skip_or_fail
-    [ ! -s "$RUN_DIR/nat.err" ] || fail "$(cat "$RUN_DIR/nat.err")"
-    exit_status "$LAB"
+    start_lab nat
+    lab_succeeded
 
     # 1. Without NAT no answer; with it the slide, and the entry of its table.
     shows '$ talk 128.119.40.186 80 discard' 'exit status 124: timeout has ended it'
-    sed -i 's/([0-9]* packets)/(N packets)/; s/ 43[0-9]* / SECONDS /' "$RUN_DIR/nat.out"
+    sed -i 's/([0-9]* packets)/(N packets)/; s/ 43[0-9]* / SECONDS /' "$RUN_DIR/lab.out"
     shows '1  S: 10.0.0.1, 3345  D: 128.119.40.186, 80  (N packets)' \
         '2  S: 138.76.29.7, 5001  D: 128.119.40.186, 80  (N packets)' \
         '3  S: 128.119.40.186, 80  D: 138.76.29.7, 5001  (N packets)' \
         '4  S: 128.119.40.186, 80  D: 10.0.0.1, 3345  (N packets)'
     grep -qF 'ESTABLISHED src=10.0.0.1 dst=128.119.40.186 sport=3345 dport=80 src=128.119.40.186 dst=138.76.29.7 sport=80 dport=5001' \
-        "$RUN_DIR/nat.out"
-    grep -E '128.119.40.186:80 +138.76.29.7:5001' "$RUN_DIR/nat.out"
+        "$RUN_DIR/lab.out"
+    grep -E '128.119.40.186:80 +138.76.29.7:5001' "$RUN_DIR/lab.out"
     # The first who comes with port 3345 keeps it, the second cannot.
-    grep -E 'src=10.0.0.2 .* dst=138.76.29.7 sport=80 dport=3345$' "$RUN_DIR/nat.out"
-    grep -E 'src=10.0.0.3 .* dst=138.76.29.7 sport=80 dport=[0-9]+$' "$RUN_DIR/nat.out"
-    run ! grep -E 'src=10.0.0.3 .* dst=138.76.29.7 sport=80 dport=3345$' "$RUN_DIR/nat.out"
+    grep -E 'src=10.0.0.2 .* dst=138.76.29.7 sport=80 dport=3345$' "$RUN_DIR/lab.out"
+    grep -E 'src=10.0.0.3 .* dst=138.76.29.7 sport=80 dport=[0-9]+$' "$RUN_DIR/lab.out"
+    run ! grep -E 'src=10.0.0.3 .* dst=138.76.29.7 sport=80 dport=3345$' "$RUN_DIR/lab.out"
 
     # 2. From outside: no way, refused, and an entry by hand. Payload stays as it is.
     shows '$ on web talk 10.0.0.1 6168 discard' 'connect: Network is unreachable' 'exit status 1' \
@@ -86,13 +33,13 @@ shows() {
     # 3. In turn; a third each; and with one server dead a third is lost.
     shows 'which, 1' 'which, 2' 'which, 3' 'which, 1' 'which, 2' 'which, 3' 'which, 1'
     shows '    100 src=10.0.0.1' '    100 src=10.0.0.2' '    100 src=10.0.0.3'
-    same "answered" '300 200' "$(awk '$1 == "answered" { print $2 }' "$RUN_DIR/nat.out" | xargs)"
-    same "refused" '0 100' "$(awk '$1 == "refused" { print $2 }' "$RUN_DIR/nat.out" | xargs)"
+    same "answered" '300 200' "$(awk '$1 == "answered" { print $2 }' "$RUN_DIR/lab.out" | xargs)"
+    same "refused" '0 100' "$(awk '$1 == "refused" { print $2 }' "$RUN_DIR/lab.out" | xargs)"
     no_trace
 }
 
 @test "the lab ends at Ctrl-C, and leaves no trace" {
-    start_lab
+    start_lab nat
     eventually lab_says '^Question: How does the router know'
     kill -INT -- "-$LAB"
     lab_ended
@@ -100,7 +47,7 @@ shows() {
 }
 
 @test "the lab leaves no trace when it is killed" {
-    start_lab
+    start_lab nat
     eventually lab_says '^Question: How does the router know'
     kill -KILL -- "-$LAB"
     no_trace
