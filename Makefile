@@ -67,7 +67,8 @@ check: all
 	@BIN=$(or $(OUT),./) JOBS=$(JOBS) tests/run $(TESTS)
 
 ## make check-03        run one program's tests (check-parser, check-blaster, check-00 ...);
-##                      SERVER=./live: does my server do what 03 does? HINT=1: with hints
+##                      SERVER=./live: does my server do what 03 does? HINT=1: with hints;
+##                      ONLY=zombie: only the behaviours with that word
 check-%: all $(if $(filter live ./live,$(SERVER)),$(if $(wildcard live.c),live))
 	@BIN=$(or $(OUT),./) SERVER=$(SERVER) HINT=$(HINT) $(if $(SERVER),l23/checkmine $*,tests/run) \
 	    $(wildcard tests/service*$*.bats tests/$*.bats)
@@ -121,6 +122,10 @@ board: $(OUT)l23/board
 nat: all
 	@l23/demo/nat
 
+## make balance         HAProxy in front of three servers: one is killed, one is added; its cost
+balance: all
+	@l23/demo/balance
+
 ## make bench-call      what one getservbyname costs: uncached, through nscd, remote, cached
 bench-call: all
 	@BIN=$(or $(OUT),./) l23/bench-call
@@ -142,4 +147,4 @@ clean:
 help:
 	@sed -n 's/^## /  /p' Makefile
 
-.PHONY: all demo notes stop nat bench-call board live-reset lecture check lint clean help
+.PHONY: all demo notes stop nat balance bench-call board live-reset lecture check lint clean help
