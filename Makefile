@@ -126,6 +126,10 @@ nat: all
 balance: all
 	@l23/demo/balance
 
+## make cache           the cache's lesson: an answer without the database, and a stale one
+cache: all
+	@l23/demo/cache
+
 ## make bench-call      what one getservbyname costs: uncached, through nscd, remote, cached
 bench-call: all
 	@BIN=$(or $(OUT),./) l23/bench-call
@@ -147,4 +151,4 @@ clean:
 help:
 	@sed -n 's/^## /  /p' Makefile
 
-.PHONY: all demo notes stop nat balance bench-call board live-reset lecture check lint clean help
+.PHONY: all demo notes stop nat balance cache bench-call board live-reset lecture check lint clean help
