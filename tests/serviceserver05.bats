@@ -53,9 +53,9 @@ NO_EOF=1 # that is one of the flaws, see below
 # the_wall N: N connections are answered and held, by two clients; the server stops at the
 # next one, says why, and ends when those it serves have left.
 the_wall() {
-    local half=$(($1 / 2))
-    hold one send 'discard\n' lines 1 crowd $((half - 1)) 'discard\n'
-    hold two send 'discard\n' lines 1 crowd $(($1 - half - 1)) 'discard\n'
+    local half=$(($1 / 2)) status=0
+    L23_WAIT=60 hold one send 'discard\n' lines 1 crowd $((half - 1)) 'discard\n'
+    L23_WAIT=60 hold two send 'discard\n' lines 1 crowd $(($1 - half - 1)) 'discard\n'
     same "answers" "$1" "$(cat "$RUN_DIR"/{one,two}.out | grep -cxF 'discard, 9')"
     server_says "connection $(($1 + 1)): accept: Too many open files"
     want "children of the server" "$1" children "$PID"
@@ -66,7 +66,6 @@ the_wall() {
     want "children of the server" $(($1 - half)) children "$PID"
     lives "$PID" "the server, which still serves clients,"
     leave two
-    local status=0
     exit_status "$PID" || status=$?
     same "exit status of the server" 1 "$status"
 }
@@ -90,7 +89,6 @@ the_wall() {
         is_answered
     done
     server_says "connection 61: accept: Too many open files"
-    local status=0
     exit_status "$PID" || status=$?
     same "exit status of the server" 1 "$status"
 }

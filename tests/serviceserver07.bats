@@ -82,7 +82,7 @@ the_wall() {
 
     L23_WAIT=60 spawn crowd "$CLIENT" "$PORT" send 'discard\n' lines 1 crowd 2000 'discard\n'
     crowd=$SPAWNED
-    failed=$(wall) || fail "the server meets no wall at $formula connections; it says:
+    failed=$(L23_WAIT=60 wall) || fail "the server meets no wall at $formula connections; it says:
 $(cat "$RUN_DIR/server.err")"
     answers=$(grep -cxF 'discard, 9' "$RUN_DIR/crowd.out")
     echo "base $base KiB, by the formula $formula connections, found $answers"
