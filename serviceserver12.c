@@ -232,7 +232,7 @@ static _Noreturn void work(const sigset_t *blocked)
         // Is there one who has woken a worker that was stopped, or died, or had no memory?
         if (n == 0 && accepting)
             accept_some(BATCH);
-        while (oldest && now() - oldest->since >= idle)
+        while (oldest && now() - oldest->since > idle)
             end(oldest);
         if (finishing)
             finish();

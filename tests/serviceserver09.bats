@@ -1,0 +1,71 @@
+#!/usr/bin/env bats
+# serviceserver09: one process that asks every connection in turn: polling
+
+load helper
+load rules
+load events
+
+@test "1,000 silent clients and one that asks: it is answered, by one process and one thread" {
+    start_server 09
+    note_descriptors
+    the_silent 1000
+    holds 1000
+    is_answered "one who asks beside 1,000 silent clients"
+    want "children of the server" 0 children "$PID"
+    same "listening sockets" 1 "$(sockets LISTEN)"
+}
+
+@test "while nothing happens it burns a core: it never sleeps" {
+    start_server 09
+    spins "$PID"
+    the_silent 100
+    spins "$PID"
+}
+
+@test "at ulimit -n 64 the client that is one too many waits, and is answered when others leave" {
+    unsanitized "needs descriptors for itself"
+    LIMITS="-n 64" start_server 09
+    NEVER_SLEEPS=1 no_descriptor_left 60
+}
+
+@test "3,000 clients one after another leave nothing behind" {
+    start_server 09
+    note_descriptors
+    "$CLIENT" "$PORT" send 'discard\n' lines 1 churn 2999 'discard\n' >"$RUN_DIR/answers"
+    same "answers" 3000 "$(grep -cxF 'discard, 9' "$RUN_DIR/answers")"
+    holds 0
+}
+
+# The rules.
+
+@test "names, aliases, protocols" { start_server 09; rule_names; }
+@test "what is not known is unknown" { start_server 09; rule_unknown; }
+@test "CR LF and blanks at the end of a line do not count" { start_server 09; rule_trailing_blanks; }
+@test "an empty line gets an answer" { start_server 09; rule_empty_lines; }
+@test "NUL bytes come back as ?" { start_server 09; rule_nul_bytes; }
+@test "bytes that do not print come back as ?" { start_server 09; rule_bytes_that_do_not_print; }
+@test "a line of 1024 bytes is an error, and the next line is a line" { start_server 09; rule_long_lines; }
+@test "a line that is too long may be the last" { start_server 09; rule_long_line_at_the_end; }
+@test "a line of a megabyte is one error" { start_server 09; rule_megabyte; }
+@test "the last line needs no newline" { start_server 09; rule_no_newline_at_the_end; }
+@test "a half line waits for its other half; the line before it does not" { start_server 09; rule_half_line; }
+@test "hundreds of requests in one packet are answered, once and in order" { start_server 09; rule_pipelined; }
+@test "10,000 requests in one write are answered, once and in order" { start_server 09; rule_ten_thousand; }
+@test "requests cut at every byte are answered" { start_server 09; rule_cut_at_every_byte; }
+@test "requests in packets of a byte are answered" { start_server 09; rule_packets_of_a_byte; }
+@test "a client that closes its sending side gets all answers, then end of file" { start_server 09; rule_half_close; }
+@test "a client that asks nothing and closes its sending side gets end of file" { start_server 09; rule_end_of_file; }
+@test "a client that sends and never reads costs little memory, and stops nobody" { start_server 09; rule_flood others; }
+@test "a reset between two questions ends one connection alone" { start_server 09; rule_reset; }
+@test "clients that leave in mid-answer end their own connections alone" { start_server 09; rule_leaving_in_mid_answer; }
+
+@test "port 0: the kernel picks one, the server says which" { rule_port_0 09; }
+@test "the port is 6168 unless given" { rule_default_port 09; }
+@test "a bad port is a usage error" { rule_bad_port 09; }
+@test "a second argument is a usage error" { rule_second_argument 09; }
+@test "a port that is taken: the holder is named" { start_server 09; rule_taken_port 09; }
+@test "SIGINT ends it" { start_server 09; rule_ends_by INT; }
+@test "SIGTERM ends it" { start_server 09; rule_ends_by TERM; }
+@test "nobody is let in from outside" { start_server 09; rule_loopback_only; }
+@test "L23_HOST names another address" { rule_host 09; }
+@test "L23_HOST may be an IPv6 address" { rule_ipv6 09; }
