@@ -20,7 +20,7 @@ PROGRAMS := $(basename $(wildcard serviceparser.c serviceserver[0-9][0-9].c serv
 SHARED := l23/common.o l23/connection.o l23/holder.o
 TESTS := $(wildcard tests/*.bats)
 C_FILES := $(wildcard *.c l23/*.[ch] tests/*.[ch])
-SHELL_FILES := $(wildcard .ci/run l23/setup l23/with-services l23/live l23/lecture l23/checkmine l23/bench-call l23/stop l23/notes l23/diff l23/demo/[!.]* tests/run tests/*.bash tests/*.bats)
+SHELL_FILES := $(wildcard .ci/run l23/setup l23/with-services l23/live l23/lecture l23/checkmine l23/bench-call l23/soak l23/stop l23/notes l23/diff l23/demo/[!.]* tests/run tests/*.bash tests/*.bats)
 
 BUILT := $(addprefix $(OUT),$(PROGRAMS) tests/client tests/getserv)
 PRELOADED := $(OUT)tests/noreuse.so
@@ -134,6 +134,31 @@ cache: all
 bench-call: all
 	@BIN=$(or $(OUT),./) l23/bench-call
 
+## make fuzz            the line rules and l23/connection.c under libFuzzer, FUZZ_SECONDS=60
+FUZZ_SECONDS = 60
+FUZZER := build/fuzz/fuzz_connection
+FUZZ_FLAGS = $(STANDARD) $(WARNINGS) -O2 -g -fno-sanitize-recover=all
+fuzz:
+	@mkdir -p build/fuzz/corpus
+	@if echo 'int LLVMFuzzerTestOneInput(void){return 0;}' | \
+	    clang -fsanitize=fuzzer,address -x c - -o build/fuzz/try 2>/dev/null; then \
+	    $(MAKE) --no-print-directory $(FUZZER) && nice $(FUZZER) -verbosity=0 -print_final_stats=1 \
+	        -max_len=4096 -max_total_time=$(FUZZ_SECONDS) \
+	        -artifact_prefix=build/fuzz/ build/fuzz/corpus tests/corpus; \
+	else echo "fuzz: skipped: there is no clang with libFuzzer here"; fi
+
+# The harness itself is not what the fuzzer has to find its way through.
+$(FUZZER): tests/fuzz_connection.c $(wildcard l23/common.* l23/connection.* l23/holder.*)
+	clang $(FUZZ_FLAGS) -fsanitize=address,undefined -c -o build/fuzz/harness.o $<
+	clang $(FUZZ_FLAGS) -fsanitize=fuzzer,address,undefined -o $@ build/fuzz/harness.o $(SHARED:.o=.c)
+
+## make soak            09 to 12 under sanitizers while 10,000 clients come and go, then 12 with a
+##                      million connections one after another: nothing may stay behind
+SOAK_SECONDS = 60
+soak: all
+	@$(MAKE) --no-print-directory SAN=address all >/dev/null
+	@l23/soak $(SOAK_SECONDS)
+
 ## make lint            warnings of both compilers, clang-format, cppcheck, shellcheck
 lint:
 	@$(MAKE) --no-print-directory OUT=build/lint-gcc/ CC=gcc CFLAGS="-O2 -Werror" all
@@ -151,4 +176,4 @@ clean:
 help:
 	@sed -n 's/^## /  /p' Makefile
 
-.PHONY: all demo notes stop nat balance cache bench-call board live-reset lecture check lint clean help
+.PHONY: all demo notes stop nat balance cache bench-call board live-reset lecture check fuzz soak lint clean help
