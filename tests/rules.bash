@@ -54,7 +54,7 @@ answers() {
     printf %b "$wanted" >"$RUN_DIR/wanted"
     lines=$(wc -l <"$RUN_DIR/wanted")
     "${ASK:-over_tcp}" "$lines" "$@" >"$RUN_DIR/found" 2>"$RUN_DIR/asking.err" || status=$?
-    sed -i 's/^error: .*/error: …/' "$RUN_DIR/wanted" "$RUN_DIR/found"
+    sed -i 's/^error: .*/error: .../' "$RUN_DIR/wanted" "$RUN_DIR/found"
     if cmp -s "$RUN_DIR/wanted" "$RUN_DIR/found" && ((status == 0)); then
         return
     fi
@@ -132,19 +132,19 @@ rule_bytes_that_do_not_print() {
 
 rule_long_lines() {
     answers "lines of 1023 bytes are answered, of 1024 they are an error, and the next line is a line" \
-        "$(printf 'x%.0s' {1..1023}), unknown\nerror: …\ndiscard, 9\ndiscard, 9\nerror: …\nwww, 80\n" \
+        "$(printf 'x%.0s' {1..1023}), unknown\nerror: ...\ndiscard, 9\ndiscard, 9\nerror: ...\nwww, 80\n" \
         times 1023 x send '\n' times 1024 x send '\ndiscard\n' \
         send discard times 1016 ' ' send '\n' send discard times 1017 ' ' send '\nwww\n'
 }
 
 rule_long_line_at_the_end() {
     answers "a line that is too long, and the last, without a newline" \
-        'discard, 9\nerror: …\n' send 'discard\n' times 5000 x
+        'discard, 9\nerror: ...\n' send 'discard\n' times 5000 x
 }
 
 rule_megabyte() {
     answers "a line of a megabyte is one error, and the next line is a line" \
-        'discard, 9\nerror: …\ndiscard, 9\n' \
+        'discard, 9\nerror: ...\ndiscard, 9\n' \
         send 'discard\n' times 1048576 x send '\ndiscard\n'
 }
 

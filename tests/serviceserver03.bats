@@ -17,7 +17,7 @@ load rules
     hold first send 'discard\n' lines 1
     hold second send 'domain\n'
     L23_WAIT=60 spawn third "$CLIENT" "$PORT" send 'www\n' say asked lines 1 say answered
-    eventually said third asked
+    eventually said third asked || fail "the third client is not connected"
 
     # Connected, all three; two of them only as far as the kernel's queue. The server has one
     # connected socket: three descriptors it was born with, the listening one, the client's.
@@ -85,7 +85,7 @@ load rules
     want "connections that wait for accept" 0 queued
     for name in a b c; do
         L23_WAIT=60 spawn "$name" "$CLIENT" "$PORT" send 'discard\n' say asked lines 1 say answered
-        eventually said "$name" asked
+        eventually said "$name" asked || fail "client $name is not connected"
     done
     # They are connected, and what they ask has come as far as the kernel: 8 bytes each.
     same "connections that wait for accept" 3 "$(queued)"
