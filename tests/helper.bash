@@ -114,9 +114,14 @@ hold() {
     shift
     spawn "$name" "$CLIENT" "$PORT" "$@" say held until "$RUN_DIR/$name.leave"
     CLIENTS[$name]=$SPAWNED
-    eventually said "$name" held && return
+    eventually held_or_ended "$name"
+    said "$name" held && return
     fail "client $name: not done in time: $*; it has got" "$(tail -n 3 "$RUN_DIR/$name.out")," \
         "and says: $(<"$RUN_DIR/$name.err")"
+}
+
+held_or_ended() {
+    said "$1" held || ended "${CLIENTS[$1]}"
 }
 
 # said NAME LINE: NAME has printed this line.
