@@ -3,6 +3,7 @@
 #include "board.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -187,11 +188,29 @@ static struct sockets_held sockets_held(pid_t pid, const struct sockets *s,
     return h;
 }
 
+// Of its first descriptors alone: a server's listening socket is among them as a rule.
+static struct sockets_held first_sockets_held(pid_t pid, const struct sockets *s)
+{
+    enum { FIRST = 16 };
+    struct sockets_held h = {.s = s, .pid = pid};
+    char path[64], what[64];
+
+    for (int fd = 0; fd < FIRST; fd++) {
+        snprintf(path, sizeof path, "/proc/%d/fd/%d", pid, fd);
+        ssize_t n = readlink(path, what, sizeof what - 1);
+        if (n < 0 && errno == EACCES)
+            break; // somebody else's
+        what[n < 0 ? 0 : n] = '\0';
+        add_socket_held(fd, what, &h);
+    }
+    return h;
+}
+
 // The processes with the listening socket; serviceserver01 and 02 have none while they
 // serve: then those with its connections. Of these the ones whose parent is not among them.
 // Parents come first by pid, as a rule; their descendants need no look.
 static void search_roots(struct processes *p, const struct sockets *s,
-                         struct process *all, size_t n)
+                         struct process *all, size_t n, bool thorough)
 {
     bool *ours = calloc(n + 1, sizeof *ours);
 
@@ -202,7 +221,8 @@ static void search_roots(struct processes *p, const struct sockets *s,
             ours[i] = true;
             continue;
         }
-        struct sockets_held h = sockets_held(all[i].pid, s, NULL);
+        struct sockets_held h = thorough ? sockets_held(all[i].pid, s, NULL)
+                                         : first_sockets_held(all[i].pid, s);
         ours[i] = s->listening ? h.listening : h.accepted;
         if (ours[i])
             p->roots[p->root_count++] = (struct root){all[i].pid, all[i].start};
@@ -222,8 +242,9 @@ static void keep_living_roots(struct processes *p, struct process *all, size_t n
     p->root_count = kept;
 }
 
-// Every descriptor of every process is a long search: only when a server has come or gone,
-// and where it found nothing (the server is somebody else's) not again within a second.
+// Every descriptor of every process is a long search: only when a server has come or gone
+// and is not found by its first ones; and where that found nothing (the server is somebody
+// else's) not again within a second.
 static void find_roots(struct processes *p, const struct sockets *s, struct process *all,
                        size_t n)
 {
@@ -237,7 +258,9 @@ static void find_roots(struct processes *p, const struct sockets *s, struct proc
         return;
     if (first == p->searched_for && now - p->searched < 1)
         return;
-    search_roots(p, s, all, n);
+    search_roots(p, s, all, n, false);
+    if (p->root_count == 0)
+        search_roots(p, s, all, n, true);
     p->searched_for = first;
     p->searched = now;
 }

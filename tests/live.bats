@@ -10,10 +10,12 @@ load tmux
 project() {
     cp -a Makefile serviceserver*.c l23 "$RUN_DIR/"
     mkdir -p "$RUN_DIR/tests" "$RUN_DIR/build/plain/obj"
-    cp -a tests/client "$RUN_DIR/tests/"
+    cp -a "$CLIENT" "$RUN_DIR/tests/"
+    cp -a "${BIN}l23/board" "$RUN_DIR/l23/"
     cp -a build/plain/obj/l23 build/plain/obj/l23.a "$RUN_DIR/build/plain/obj/" 2>/dev/null || true
     cd "$RUN_DIR" || return
     L23_HOST=$(an_address)
+    export L23_WAIT=${L23_WAIT:-30} # a compiler takes its time when all else runs too
     export L23_HOST PORT=$((RANDOM % 10000 + 20000))
     export CLIENT=./tests/client
 }
@@ -156,7 +158,6 @@ pid_of_server() {
 
 @test "make lecture: the three commands to type, or three panes with live server, client, board" {
     project
-    cp -a "$BATS_TEST_DIRNAME/../l23/board" l23/
     run -0 l23/lecture 04 </dev/null
     same "commands" 3 "$(grep -cE "^    (make live-04 PORT=$PORT|make board PORT=$PORT|.* $PORT.*)$" <<<"$output")"
     command -v telnet || command -v nc || skip "neither telnet nor nc"
