@@ -189,25 +189,29 @@ size_t answer_lines(struct lines *in, bool eof, char *out, size_t size)
 // one packet it answers one. So the input is taken with read(2), a block at a time. What
 // comes of it: a complete line is answered though half a line follows, and a block costs
 // two system calls, however many lines are in it.
+//
+// The answers are put behind the block that was read, not into a buffer of their own: who asks
+// a little touches one page of stack, and a stack costs what has been touched of it.
+enum { BLOCK = 1 << 15, ANSWERS = 1 << 16 };
 int handle_connection(FILE *fin, FILE *fout)
 {
-    char buffer[(1 << 15) + WORD], out[1 << 16];
+    char buffer[BLOCK + WORD + ANSWERS];
     struct lines in = {buffer, buffer, false};
     ssize_t n;
 
-    setvbuf(fout, NULL, _IONBF, 0); // `out` is the buffer: one write a block
+    setvbuf(fout, NULL, _IONBF, 0); // we have a buffer of our own: one write a block
     do {
         memmove(buffer, in.begin, (size_t)(in.end - in.begin));
         in.end = buffer + (in.end - in.begin);
         in.begin = buffer;
         do
-            n = read(fileno(fin), in.end,
-                     (size_t)(buffer + sizeof buffer - WORD - in.end));
+            n = read(fileno(fin), in.end, (size_t)(buffer + BLOCK - in.end));
         while (n < 0 && errno == EINTR);
         if (n < 0)
             return -1;
         in.end += n;
-        for (size_t length; (length = answer_lines(&in, n == 0, out, sizeof out)) > 0;)
+        char *out = in.end + WORD;
+        for (size_t length; (length = answer_lines(&in, n == 0, out, ANSWERS)) > 0;)
             if (fwrite(out, 1, length, fout) != length)
                 return -1;
     } while (n > 0);
