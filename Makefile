@@ -11,6 +11,8 @@ STANDARD = -std=c11 -D_POSIX_C_SOURCE=200809L
 WARNINGS = -Wall -Wextra -Wpedantic -Wshadow -Wvla
 SANITIZER = $(if $(SAN),-fsanitize=$(SAN:address=address$(comma)undefined) -fno-sanitize-recover=all)
 FLAGS = $(STANDARD) $(WARNINGS) $(SANITIZER) $(CFLAGS) -pthread
+# Functions of the C library are looked up at the start, not by every forked child anew.
+LINK = $(FLAGS) -Wl,-z,now
 
 # What a sanitizer, or lint, builds has a place of its own.
 OUT = $(if $(SAN),build/$(SAN)/)
@@ -20,9 +22,9 @@ PROGRAMS := $(basename $(wildcard serviceparser.c serviceserver[0-9][0-9].c serv
 SHARED := l23/common.o l23/connection.o l23/holder.o
 TESTS := $(wildcard tests/*.bats)
 C_FILES := $(wildcard *.c l23/*.[ch] tests/*.[ch])
-SHELL_FILES := $(wildcard .ci/run l23/setup l23/with-services l23/live l23/lecture l23/checkmine l23/bench-call l23/soak l23/stop l23/notes l23/diff l23/demo/[!.]* tests/run tests/*.bash tests/*.bats)
+SHELL_FILES := $(wildcard .ci/run l23/setup l23/with-services l23/live l23/lecture l23/checkmine l23/bench l23/bench-call l23/figures l23/measure.bash l23/million l23/soak l23/stop l23/notes l23/diff l23/demo/[!.]* tests/run tests/*.bash tests/*.bats)
 
-BUILT := $(addprefix $(OUT),$(PROGRAMS) tests/client tests/getserv)
+BUILT := $(addprefix $(OUT),$(PROGRAMS) tests/client tests/getserv l23/bound)
 PRELOADED := $(OUT)tests/noreuse.so
 REMOTE := serviceremote.c l23/call.c
 
@@ -31,12 +33,12 @@ all: $(BUILT) $(PRELOADED) $(OUT)serviceremote.so $(OUT)tests/calls $(OUT)l23/bo
 
 $(BUILT): $(OUT)%: $(OBJ)%.o $(OBJ)l23.a
 	@mkdir -p $(@D)
-	$(CC) $(FLAGS) -o $@ $^
+	$(CC) $(LINK) -o $@ $^
 
 BOARD := $(addprefix l23/,board.o board_sockets.o board_processes.o board_draw.o)
 $(OUT)l23/board: $(addprefix $(OBJ),$(BOARD) l23.a)
 	@mkdir -p $(@D)
-	$(CC) $(FLAGS) -o $@ $^
+	$(CC) $(LINK) -o $@ $^
 
 $(PRELOADED): $(OUT)%.so: %.c
 	@mkdir -p $(@D)
@@ -84,7 +86,7 @@ live-%:
 # The program before stays until its successor is whole.
 live: FLAGS += $(LIVE_FLAGS)
 live: $(OBJ)live.o $(OBJ)l23.a
-	@$(CC) $(FLAGS) -o build/live.new $^ && mv build/live.new $@
+	@$(CC) $(LINK) -o build/live.new $^ && mv build/live.new $@
 
 ## make lecture         live coding, a client and the board side by side, in tmux (STEP=03)
 lecture: l23/board tests/client
@@ -134,6 +136,19 @@ cache: all
 bench-call: all
 	@BIN=$(or $(OUT),./) l23/bench-call
 
+## make bench           every version by the same client: Stevens' table, answers/s, memory, the
+##                      wall, what you would pick instead, goals; BENCH=quick: one minute
+bench: all
+	@BIN=$(or $(OUT),./) BENCH=$(BENCH) l23/bench $(PART)
+
+## make million         serviceserver12 holds a million connections; COUNT=10000: so many
+million: all
+	@BIN=$(or $(OUT),./) COUNT=$(COUNT) l23/million
+
+## make figures         draw figures/ anew, from what make bench has measured
+figures:
+	@l23/figures
+
 ## make fuzz            the line rules and l23/connection.c under libFuzzer, FUZZ_SECONDS=60
 FUZZ_SECONDS = 60
 FUZZER := build/fuzz/fuzz_connection
@@ -170,10 +185,10 @@ lint:
 
 ## make clean           remove what make has built
 clean:
-	rm -rf build serviceremote.so tests/calls tests/client tests/getserv tests/*.so l23/board $(PROGRAMS)
+	rm -rf build serviceremote.so tests/calls tests/client tests/getserv tests/*.so l23/board l23/bound $(PROGRAMS)
 
 ## make help            this list
 help:
 	@sed -n 's/^## /  /p' Makefile
 
-.PHONY: all demo notes stop nat balance cache bench-call board live-reset lecture check fuzz soak lint clean help
+.PHONY: all demo notes stop nat balance cache bench bench-call million figures board live-reset lecture check fuzz soak lint clean help
