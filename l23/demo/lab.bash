@@ -4,8 +4,8 @@
 #   namespaces OPTION...       starts the script again in namespaces of its own (unshare(1)),
 #                              as their root; skips the lab where that is not permitted
 #   serve NAME COMMAND         shows a server's command, starts it and waits until it listens;
-#                              sets SERVER_NAME to its process id
-#   end NAME [SIGNAL]          ends it (SIGKILL unless given), and waits for that
+#                              sets the variable NAME to its process id
+#   end NAME                   kills it and its workers, and waits for that
 
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # common.bash sets tmp
@@ -42,7 +42,7 @@ serve() {
     prompt "$2 &"
     : >"$tmp/$1"
     setsid env --default-signal=INT,QUIT,PIPE bash -c "$2" </dev/null >"$tmp/$1" 2>&1 &
-    printf -v "SERVER_$1" %s $!
+    printf -v "$1" %s $!
     record $!
     disown # bash would tell how it ended
     eventually grep -q "^listening" "$tmp/$1" || {
@@ -54,12 +54,10 @@ serve() {
 }
 
 end() {
-    local pid=SERVER_$1
-    pid=${!pid}
-    prompt "kill -${2:-KILL} $1"
-    kill "-${2:-KILL}" -- "-$pid" 2>/dev/null
-    eventually gone "$pid" || give_up "$1 does not end"
-    end_group "$pid"
+    prompt "kill -KILL -- -\$$1"
+    kill -KILL -- "-${!1}" 2>/dev/null
+    eventually gone "${!1}" || give_up "$1 does not end"
+    end_group "${!1}"
 }
 
 # gone PID: of this process group nobody is alive.
