@@ -198,7 +198,7 @@ queued() {
 # on the same port, has another one.
 listening_inode() {
     sed -n "s/^ *[0-9]*: [0-9A-F]*:$(printf %04X "${1:-$PORT}") [0-9A-F:]* 0A \([^ ]* *\)\{5\}\([0-9]*\) .*/\2/p" \
-        /proc/net/tcp
+        /proc/net/tcp | sort -u
 }
 
 # is NUMBER COMMAND...: the command prints this number. For `eventually is 3 children $PID`.

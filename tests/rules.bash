@@ -314,7 +314,7 @@ usage_error() {
     local status=0 program
     program=$(program "$1")
     shift
-    timeout 5 "$program" "$@" </dev/null >"$RUN_DIR/usage.out" 2>"$RUN_DIR/usage.err" || status=$?
+    timeout 20 "$program" "$@" </dev/null >"$RUN_DIR/usage.out" 2>"$RUN_DIR/usage.err" || status=$?
     same "exit status of: $program$(printf " '%s'" "$@") (124: it goes on)" 2 "$status"
     same "its standard output" '' "$(<"$RUN_DIR/usage.out")"
     grep -qi usage "$RUN_DIR/usage.err" ||
@@ -335,7 +335,7 @@ rule_second_argument() {
 # A port that is taken: exit 1, and whoever holds it is named.
 rule_taken_port() {
     local status=0 err=$RUN_DIR/taken.err holder name
-    timeout 5 "$(program "$1")" "$PORT" </dev/null >/dev/null 2>"$err" || status=$?
+    timeout 20 "$(program "$1")" "$PORT" </dev/null >/dev/null 2>"$err" || status=$?
     same "exit status of a second server on the same port (124: it goes on)" 1 "$status"
     grep -q 'Address already in use' "$err" || fail "not said that the port is in use: $(<"$err")"
     holder=$(sed -n 's/.*process \([0-9]*\) (\(.*\)).*/\1/p' "$err")
@@ -363,7 +363,7 @@ rule_ends_by() {
 # Only this machine's own clients come in, unless L23_HOST says otherwise.
 rule_loopback_only() {
     local address
-    address=$(sed -n "s/^ *[0-9]*: \([0-9A-F]*:$(printf %04X "$PORT")\) [0-9A-F:]* 0A .*/\1/p" /proc/net/tcp)
+    address=$(sed -n "s/^ *[0-9]*: \([0-9A-F]*:$(printf %04X "$PORT")\) [0-9A-F:]* 0A .*/\1/p" /proc/net/tcp | sort -u)
     same "where the server listens (/proc/net/tcp)" "0100007F:$(printf %04X "$PORT")" "$address"
     if grep -qs "^ *[0-9]*: [0-9A-F]*:$(printf %04X "$PORT") [0-9A-F:]* 0A " /proc/net/tcp6; then
         fail "it listens on an IPv6 address as well"
@@ -379,7 +379,7 @@ rule_host() {
         fail "the server does not listen where L23_HOST says: $(<"$RUN_DIR/server.err")"
     is_refused "a client that comes to 127.0.0.1"
     L23_HOST=127.0.0.2 is_answered "a client that comes to 127.0.0.2"
-    L23_HOST=1.2.3.4.5 timeout 5 "$(program "$1")" 0 >/dev/null 2>"$RUN_DIR/host.err" || status=$?
+    L23_HOST=1.2.3.4.5 timeout 20 "$(program "$1")" 0 >/dev/null 2>"$RUN_DIR/host.err" || status=$?
     same "exit status with an L23_HOST that is none (124: it goes on)" 1 "$status"
     grep -q 'L23_HOST=1\.2\.3\.4\.5' "$RUN_DIR/host.err" ||
         fail "the address that is none is not named: $(<"$RUN_DIR/host.err")"

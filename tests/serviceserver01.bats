@@ -19,11 +19,11 @@ load rules
 
 @test "the second client is refused while the first is served: nobody listens any more" {
     start_server 01
-    same "listening sockets before the first client" 1 "$(sockets LISTEN)"
+    want "listening sockets before the first client" 1 sockets LISTEN
     spawn first "$CLIENT" "$PORT" send 'discard\n' lines 1 until "$RUN_DIR/on" send 'www\n' lines 1
     eventually said first 'discard, 9' || fail "the first client is not answered"
     want "listening sockets while the first is served" 0 sockets LISTEN
-    same "descriptors of the server (stdin, stdout, stderr, the client)" 4 "$(descriptors "$PID")"
+    want "descriptors of the server (stdin, stdout, stderr, the client)" 4 descriptors "$PID"
     is_refused "the second client"
 
     touch "$RUN_DIR/on"

@@ -21,9 +21,9 @@ load rules
 
     # Connected, all three; two of them only as far as the kernel's queue. The server has one
     # connected socket: three descriptors it was born with, the listening one, the client's.
-    same "connections that the kernel has made" 3 "$(sockets ESTABLISHED)"
-    same "connections that wait for accept" 2 "$(queued)"
-    same "descriptors of the server" 5 "$(descriptors "$PID")"
+    want "connections that the kernel has made" 3 sockets ESTABLISHED
+    want "connections that wait for accept" 2 queued
+    want "descriptors of the server" 5 descriptors "$PID"
     ! said third answered || fail "the third was answered before its turn"
 
     leave first
@@ -88,7 +88,7 @@ load rules
         eventually said "$name" asked || fail "client $name is not connected"
     done
     # They are connected, and what they ask has come as far as the kernel: 8 bytes each.
-    same "connections that wait for accept" 3 "$(queued)"
+    want "connections that wait for accept" 3 queued
     want "clients whose question lies unread in the kernel" 3 unread 8
     for name in a b c; do
         ! said "$name" answered || fail "client $name was answered beside the silent one"
@@ -112,7 +112,7 @@ unread() {
     start_server 03
     hold served send 'discard\n' lines 1
     hold waiting more 100 # itself and 100 more
-    same "connections that wait for accept" 101 "$(queued)"
+    want "connections that wait for accept" 101 queued
 
     for name in a b c; do
         L23_WAIT=60 spawn "$name" "$CLIENT" "$PORT" send 'discard\n' say connected
@@ -122,8 +122,8 @@ unread() {
     found=$(L23_WAIT=1 "$CLIENT" "$PORT" 2>&1) || status=$?
     same "exit status of a client that knocks for a second (3: its connect timed out)" 3 "$status"
     same "what it says" 'client: connect: nothing happened in time' "$found"
-    same "clients that knock still" 3 "$(knocking)"
-    same "connections that wait for accept, afterwards" 101 "$(queued)"
+    want "clients that knock still" 3 knocking
+    want "connections that wait for accept, afterwards" 101 queued
     lives "$PID" "the server"
 }
 
