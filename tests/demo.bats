@@ -11,6 +11,16 @@ setup() {
     export L23_RUNNING=$RUN_DIR/running
 }
 
+# A demo that a failing test has killed could not end what it had started.
+eval "helper_$(declare -f teardown)"
+teardown() {
+    local pid
+    helper_teardown
+    for pid in $(marked); do
+        kill -KILL "$pid"
+    done
+}
+
 # marked: the processes that are there because of this test's demo; zombies have no environment.
 marked() {
     grep -lsz "^DEMO_TEST=$MARK\$" /proc/[0-9]*/environ 2>/dev/null | cut -d / -f 3
