@@ -184,6 +184,8 @@ size_t answer_lines(struct lines *in, bool eof, char *out, size_t size)
     return (size_t)(o - out);
 }
 
+enum { BLOCK = 1 << 15, ANSWERS = 1 << 16 };
+
 // The lecture opens one stream for both directions and reads it with fgets. On such a
 // stream glibc forgets what it has read ahead as soon as it writes: of three requests in
 // one packet it answers one. So the input is taken with read(2), a block at a time. What
@@ -192,7 +194,6 @@ size_t answer_lines(struct lines *in, bool eof, char *out, size_t size)
 //
 // The answers are put behind the block that was read, not into a buffer of their own: who asks
 // a little touches one page of stack, and a stack costs what has been touched of it.
-enum { BLOCK = 1 << 15, ANSWERS = 1 << 16 };
 int handle_connection(FILE *fin, FILE *fout)
 {
     char buffer[BLOCK + WORD + ANSWERS];
@@ -218,16 +219,23 @@ int handle_connection(FILE *fin, FILE *fout)
     return 0;
 }
 
+// /proc/self/task has a link for each thread, and two. Sanitizers have threads of their own:
+// make_listen notes how many there are at the start.
+static nlink_t tasks(void)
+{
+    struct stat s;
+    return stat("/proc/self/task", &s) == 0 ? s.st_nlink : 0;
+}
+
+static nlink_t tasks_at_start;
+
 _Noreturn void stop_accepting(int fd, unsigned long n, const char *what)
 {
-    struct stat tasks;
-
     fprintf(stderr, "connection %lu: %s: %s\n", n, what, strerror(errno));
     close(fd);
     while (wait(NULL) > 0 || errno == EINTR)
         ;
-    // Detached threads cannot be waited for; /proc/self/task has a link for each, and two.
-    while (stat("/proc/self/task", &tasks) == 0 && tasks.st_nlink > 3)
+    while (tasks() > tasks_at_start) // detached threads cannot be waited for
         nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
     exit(1);
 }
@@ -255,6 +263,7 @@ int make_listen(int port)
     char service[16], name[INET6_ADDRSTRLEN + 32];
     int yes = 1;
 
+    tasks_at_start = tasks();
     if (!host || !*host)
         host = "127.0.0.1"; // nobody from outside, unless L23_HOST says so
     snprintf(service, sizeof service, "%d", port ? port : picked);
