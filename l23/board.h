@@ -48,7 +48,9 @@ struct process {
     double cpu;               // percent of a core since the last look
     unsigned long threads, kib_virtual;
     unsigned long descriptors, descriptors_limit, kib_virtual_limit, kib_stack; // 0: none
-    unsigned long connections; // open here
+    unsigned long connections; // open here, when there were as many descriptors as
+    unsigned long counted;     // this; `serves` says at any time whether there are any
+    bool serves;
     unsigned long kib_private, kib_shared;
     double seen; // when the details were read, for they cost most; 0: not yet
 };

@@ -173,7 +173,7 @@ static void put_title(const struct board *b, const struct process *root)
         put(0, i, TITLE, " ");
     if (root)
         putf(0, 1, TITLE, "%s   port %d   pid %d%s", root->name, b->port, root->pid,
-             b->sockets.listening ? "" : "   IT DOES NOT LISTEN: clients are refused");
+             b->sockets.listening ? "" : "   NOT LISTENING: refuses clients");
     else if (b->sockets.listening)
         putf(0, 1, TITLE, "port %d   the server belongs to somebody else", b->port);
     else
@@ -205,7 +205,7 @@ static void put_counted(int row, enum style style, const char *label, size_t n,
 {
     char number[64], each[48] = "";
 
-    if (scale > 1)
+    if (n > 0 && scale > 1)
         snprintf(each, sizeof each, "  %s=%zu", mark_one, scale);
     snprintf(number, sizeof number, "%zu%s", n, each);
     put_label(row, style, label, number);
@@ -299,11 +299,11 @@ enum doing { SERVES, RUNS, IDLE, OTHER, ZOMBIE, DOINGS };
 
 static enum doing doing(const struct process *p)
 {
-    return p->state == 'Z'                         ? ZOMBIE
-           : p->state == 'R'                       ? RUNS
-           : p->state == 'S' && p->connections > 0 ? SERVES
-           : p->state == 'S'                       ? IDLE
-                                                   : OTHER;
+    return p->state == 'Z'                ? ZOMBIE
+           : p->state == 'R'              ? RUNS
+           : p->state == 'S' && p->serves ? SERVES
+           : p->state == 'S'              ? IDLE
+                                          : OTHER;
 }
 
 static void put_doing(int row, int column, enum doing what)
@@ -385,20 +385,24 @@ static const char *state_name(char state)
                           : "other";
 }
 
+// What has not been read yet is left blank.
 static void put_process(const struct process *p, int row)
 {
-    char descriptors[48];
+    char descriptors[48], connections[24] = "";
     enum style style = p->state == 'Z' ? BAD : p->state == 'R' ? WARN : PLAIN;
 
     putf(row, 1, style, "%7d %-6s %-8s", p->pid, p->is_root ? "parent" : "child",
          state_name(p->state));
     if (p->state == 'Z')
         return;
-    snprintf(descriptors, sizeof descriptors, "%lu/%lu", p->descriptors,
-             p->descriptors_limit);
-    putf(row, 25, style, "%5lu %11s %6lu %5s %6s %5s %4.0f%%", p->threads, descriptors,
-         p->connections, kib(p->kib_private), kib(p->kib_shared), kib(p->kib_virtual),
-         p->cpu);
+    snprintf(descriptors, sizeof descriptors, p->seen > 0 ? "%lu/%lu" : "%lu",
+             p->descriptors, p->descriptors_limit);
+    if (p->counted == p->descriptors)
+        snprintf(connections, sizeof connections, "%lu", p->connections);
+    putf(row, 25, style, "%5lu %11s %6s", p->threads, descriptors, connections);
+    if (p->seen > 0)
+        putf(row, 50, style, "%5s %6s", kib(p->kib_private), kib(p->kib_shared));
+    putf(row, 63, style, "%5s %4.0f%%", kib(p->kib_virtual), p->cpu);
 }
 
 // As many processes as there is room for.

@@ -349,7 +349,9 @@ static void read_details(struct processes *p, struct process *q, const struct so
     struct inodes odd = {0};
     bool first = q == p->list;
 
+    q->counted = q->descriptors;
     q->connections = sockets_held(q->pid, s, first ? &odd : NULL).accepted;
+    q->serves = q->connections > 0;
     if (first)
         count_reset(p, &odd);
     read_memory(q);
@@ -368,6 +370,8 @@ static void remember(struct process *p, const struct processes *before, double s
     if (!old || old->start != p->start)
         return;
     p->connections = old->connections;
+    p->counted = old->counted;
+    p->serves = old->serves;
     p->descriptors = old->descriptors;
     p->kib_private = old->kib_private;
     p->kib_shared = old->kib_shared;
@@ -380,15 +384,16 @@ static void remember(struct process *p, const struct processes *before, double s
             100 * (double)(p->ticks - old->ticks) / (double)sysconf(_SC_CLK_TCK) / since;
 }
 
-// Reads the details of the longest unread until the time is up, but of one at least; and
-// then not before twenty times as much as that was work has passed.
+// Reads the details of the first root, which matter most, and of the longest unread until
+// the time is up; and then not before twenty times as much as that was work has passed.
 static void read_oldest(struct processes *p, const struct sockets *s, double seconds)
 {
     double begin = seconds_now(), worked = seconds_worked();
 
-    if (begin < p->details_due)
+    if (begin < p->details_due || p->count == 0)
         return;
-    do {
+    read_details(p, p->list, s);
+    while (seconds_now() < begin + seconds) {
         struct process *oldest = NULL;
         for (struct process *q = p->list; q < p->list + p->count; q++)
             if (q->state != 'Z' && q->seen < p->looked &&
@@ -397,19 +402,27 @@ static void read_oldest(struct processes *p, const struct sockets *s, double sec
         if (!oldest)
             break;
         read_details(p, oldest, s);
-    } while (seconds_now() < begin + seconds);
+    }
     p->details_due = begin + 20 * (seconds_worked() - worked);
 }
 
-// Where the number of descriptors has changed and is small, so may have the connections.
+// Where the number of descriptors has changed, so may have the connections. To count them
+// all takes too long where there are many; whether there are any does not.
 static void read_descriptors(struct process *p, const struct sockets *s)
 {
     enum { FEW = 64 };
     unsigned long before = p->descriptors;
 
     p->descriptors = count_descriptors(p->pid);
-    if (p->descriptors != before && p->descriptors <= FEW)
+    if (p->descriptors == before)
+        return;
+    if (p->descriptors <= FEW) {
+        p->counted = p->descriptors;
         p->connections = sockets_held(p->pid, s, NULL).accepted;
+        p->serves = p->connections > 0;
+    } else if (!p->is_root) {
+        p->serves = first_sockets_held(p->pid, s).accepted > 0;
+    }
 }
 
 void look_at_processes(struct processes *p, const struct sockets *s, double seconds)
@@ -444,31 +457,43 @@ static void count_one(const struct process *p, struct totals *t)
     if (p->state == 'Z')
         return;
     t->threads += p->threads;
-    t->kib_private += p->kib_private;
-    t->kib_shared += p->kib_shared;
     if (!t->largest || p->kib_virtual > t->largest->kib_virtual)
         t->largest = p;
     if (!t->fullest || p->descriptors > t->fullest->descriptors)
         t->fullest = p;
 }
 
-void count_all(const struct processes *p, struct totals *t)
+// Adds up the memory. Of hundreds of children only some may have been read yet: the others
+// are taken for as large as these are on average.
+static void count_memory(const struct processes *p, struct totals *t)
 {
-    size_t living = 0;
+    unsigned long private = 0, shared = 0, living = 0, read = 0;
 
-    *t = (struct totals){0};
-    for (size_t i = 0; i < p->count; i++) {
-        const struct process *q = p->list + i;
-        count_one(q, t);
-        t->children += !q->is_root;
-        if (!q->is_root && q->state != 'Z' && q->seen > 0) {
+    for (const struct process *q = p->list; q < p->list + p->count; q++) {
+        if (q->is_root) {
+            t->kib_private += q->kib_private;
+            t->kib_shared += q->kib_shared;
+        } else if (q->state != 'Z') {
             living++;
-            t->child_private += q->kib_private;
-            t->child_shared += q->kib_shared;
+            read += q->seen > 0;
+            private += q->kib_private;
+            shared += q->kib_shared;
         }
     }
-    if (living > 0) {
-        t->child_private /= living; // of a child, on average
-        t->child_shared /= living;
+    if (read > 0) {
+        t->child_private = private / read;
+        t->child_shared = shared / read;
+        t->kib_private += private * living / read;
+        t->kib_shared += shared * living / read;
     }
+}
+
+void count_all(const struct processes *p, struct totals *t)
+{
+    *t = (struct totals){0};
+    for (const struct process *q = p->list; q < p->list + p->count; q++) {
+        count_one(q, t);
+        t->children += !q->is_root;
+    }
+    count_memory(p, t);
 }
