@@ -175,29 +175,41 @@ descriptors() {
     find "/proc/$1/fd" -mindepth 1 -maxdepth 1 2>/dev/null | wc -l
 }
 
+# local_end [PORT]: the server's end of a connection in /proc/net/tcp, as a regular expression.
+# Another test's server may have the same port on another address: L23_HOST, if set, counts.
+local_end() {
+    local bytes address=7F000001
+    if [[ ${L23_HOST:-} =~ ^[0-9]+(\.[0-9]+){3}$ ]]; then
+        IFS=. read -ra bytes <<<"$L23_HOST"
+        printf -v address %02X "${bytes[@]}"
+    fi
+    # The bytes of an address stand there in the machine's order, the other way round on most.
+    echo "\($address\|${address:6:2}${address:4:2}${address:2:2}${address:0:2}\|00000000\):$(printf %04X "${1:-$PORT}")"
+}
+
 # sockets STATE [PORT]: how many IPv4 sockets with this local port are in the state.
 sockets() {
     local -A code=([ESTABLISHED]=01 [FIN_WAIT2]=05 [TIME_WAIT]=06 [CLOSE_WAIT]=08 [LISTEN]=0A)
-    grep -c "^ *[0-9]*: [0-9A-F]*:$(printf %04X "${2:-$PORT}") [0-9A-F]*:[0-9A-F]* ${code[$1]} " \
+    grep -c "^ *[0-9]*: $(local_end "${2:-}") [0-9A-F]*:[0-9A-F]* ${code[$1]} " \
         /proc/net/tcp
 }
 
 # connections: how many there are on the server's side, its own closing ones left out.
 connections() {
-    grep -cE "^ *[0-9]+: [0-9A-F]*:$(printf %04X "$PORT") [0-9A-F:]+ (01|03|08) " /proc/net/tcp
+    grep -c "^ *[0-9]*: $(local_end) [0-9A-F:]* \(01\|03\|08\) " /proc/net/tcp
 }
 
 # queued [PORT]: how many connections the kernel holds for accept.
 queued() {
     local hex
-    hex=$(sed -n "s/^ *[0-9]*: [0-9A-F]*:$(printf %04X "${1:-$PORT}") [0-9A-F:]* 0A [0-9A-F]*:\([0-9A-F]*\) .*/\1/p" /proc/net/tcp)
+    hex=$(sed -n "s/^ *[0-9]*: $(local_end "${1:-}") [0-9A-F:]* 0A [0-9A-F]*:\([0-9A-F]*\) .*/\2/p" /proc/net/tcp | tail -n 1)
     echo $((16#${hex:-0}))
 }
 
 # listening_inode [PORT]: the inode of the IPv4 socket that listens there; another socket, even
 # on the same port, has another one.
 listening_inode() {
-    sed -n "s/^ *[0-9]*: [0-9A-F]*:$(printf %04X "${1:-$PORT}") [0-9A-F:]* 0A \([^ ]* *\)\{5\}\([0-9]*\) .*/\2/p" \
+    sed -n "s/^ *[0-9]*: $(local_end "${1:-}") [0-9A-F:]* 0A \([^ ]* *\)\{5\}\([0-9]*\) .*/\3/p" \
         /proc/net/tcp | sort -u
 }
 

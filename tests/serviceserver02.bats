@@ -3,6 +3,7 @@
 
 load helper
 load rules
+own_address
 # shellcheck disable=SC2034 # for rules.bash
 REOPENS=1
 
@@ -10,7 +11,7 @@ REOPENS=1
 
 @test "one client after another is served, all on the same port" {
     start_server 02
-    listens="listening on 127.0.0.1 port $PORT"
+    listens=$(<"$RUN_DIR/server.err")
     for i in 1 2 3 4 5; do
         is_answered "client $i"
     done
@@ -63,15 +64,13 @@ REOPENS=1
     lives "$PID" "the server"
 }
 
-# Tip 1. An address of its own keeps other tests' servers away from the port.
+# Tip 1.
 
 # closed_by_the_server: a server ends before its client does. The kernel keeps the connection,
 # on the server's port, in one of its last states.
 closed_by_the_server() {
     local overflows
     overflows=$(time_wait_overflows)
-    L23_HOST=$(an_address)
-    export L23_HOST
     start_server 02
     hold client send 'discard\n' lines 1
     kill -TERM "$PID"
@@ -141,6 +140,6 @@ time_wait_overflows() {
 @test "a port that is taken: the holder is named" { start_server 02; rule_taken_port 02; }
 @test "SIGINT ends it" { start_server 02; rule_ends_by INT; }
 @test "SIGTERM ends it" { start_server 02; rule_ends_by TERM; }
-@test "nobody is let in from outside" { start_server 02; rule_loopback_only; }
+@test "nobody is let in from outside" { unset L23_HOST; start_server 02; rule_loopback_only; }
 @test "L23_HOST names another address" { rule_host 02; }
 @test "L23_HOST may be an IPv6 address" { REOPENS='' rule_ipv6 02; }

@@ -3,6 +3,7 @@
 
 load helper
 load rules
+own_address
 
 # What it does.
 
@@ -51,7 +52,7 @@ load rules
     mkfifo "$RUN_DIR/keys"
     exec {keys}<>"$RUN_DIR/keys"
     # shellcheck disable=SC2016 # the inner shell expands this
-    spawn telnet bash -c 'exec telnet 127.0.0.1 "$1" <"$2"' bash "$PORT" "$RUN_DIR/keys"
+    spawn telnet bash -c 'exec telnet "$1" "$2" <"$3"' bash "${L23_HOST:-127.0.0.1}" "$PORT" "$RUN_DIR/keys"
     eventually grep -q '^Connected' "$RUN_DIR/telnet.out" || fail "telnet does not connect"
     for question in discard domain/udp; do
         echo "$question" >&"$keys"
@@ -63,14 +64,14 @@ load rules
 @test "nc is a client" {
     nc -h 2>&1 | grep -q -- -N || skip "no nc that can close its sending side (-N) is installed"
     start_server 03
-    run -0 timeout 10 nc -N 127.0.0.1 "$PORT" <<<$'discard\nwww'
+    run -0 timeout 10 nc -N "${L23_HOST:-127.0.0.1}" "$PORT" <<<$'discard\nwww'
     same "answers" $'discard, 9\nwww, 80' "$output"
 }
 
 @test "a shell is a client: two lines of bash" {
     start_server 03
-    (: <>"/dev/tcp/127.0.0.1/$PORT") 2>"$RUN_DIR/bash.err" || skip "this bash has no /dev/tcp"
-    exec {connection}<>"/dev/tcp/127.0.0.1/$PORT"
+    (: <>"/dev/tcp/${L23_HOST:-127.0.0.1}/$PORT") 2>"$RUN_DIR/bash.err" || skip "this bash has no /dev/tcp"
+    exec {connection}<>"/dev/tcp/${L23_HOST:-127.0.0.1}/$PORT"
     echo discard >&"$connection"
     read -r -t 10 answer <&"$connection" || fail "no answer"
     same "answer" 'discard, 9' "$answer"
@@ -103,7 +104,7 @@ load rules
 
 # unread BYTES: connections of the server that have so many bytes in their receive queue.
 unread() {
-    grep -c "^ *[0-9]*: [0-9A-F]*:$(printf %04X "$PORT") [0-9A-F:]* 01 [0-9A-F]*:$(printf %08X "$1") " \
+    grep -c "^ *[0-9]*: $(local_end) [0-9A-F:]* 01 [0-9A-F]*:$(printf %08X "$1") " \
         /proc/net/tcp
 }
 
@@ -129,7 +130,7 @@ unread() {
 
 # knocking: how many clients wait for the server's kernel to answer their SYN.
 knocking() {
-    grep -cE "^ *[0-9]+: [0-9A-F:]+ [0-9A-F]+:$(printf %04X "$PORT") 02 " /proc/net/tcp
+    grep -c "^ *[0-9]*: [0-9A-F:]* $(local_end) 02 " /proc/net/tcp
 }
 
 @test "a client that hangs up in mid-answer kills the server: SIGPIPE" {
@@ -178,6 +179,6 @@ knocking() {
 @test "a port that is taken: the holder is named" { start_server 03; rule_taken_port 03; }
 @test "SIGINT ends it" { start_server 03; rule_ends_by INT; }
 @test "SIGTERM ends it" { start_server 03; rule_ends_by TERM; }
-@test "nobody is let in from outside" { start_server 03; rule_loopback_only; }
+@test "nobody is let in from outside" { unset L23_HOST; start_server 03; rule_loopback_only; }
 @test "L23_HOST names another address" { rule_host 03; }
 @test "L23_HOST may be an IPv6 address" { rule_ipv6 03; }
