@@ -29,10 +29,10 @@
 enum {
     READY = 256, // so many events at a time
     BATCH = 4,   // so many accepted at a time: the other workers want some as well
-    GRACE = 5    // seconds at most for the last answers to be taken
+    GRACE = 5,   // seconds at most for the last answers to be taken
+    MOST_CLIENTS = 1 << 20
 };
 
-enum { MOST_CLIENTS = 1 << 20 };
 static long workers, most = MOST_CLIENTS, idle = 60; // -w, -c, -i
 static int fd;                                       // the listening socket
 
@@ -49,9 +49,11 @@ static int ep, signals;
 static struct client *oldest, *newest;
 static long clients;
 static bool accepting, paused;   // paused: there was no descriptor for the next client
-static bool retiring, finishing; // goes when its clients have gone; has them go
+static bool retiring, finishing; // it goes when its clients have gone; it has them go
 static time_t deadline;          // for the last of them
-static struct client caller, signaller; // for epoll: the listening socket, and `signals`
+
+// What epoll gives back for the listening socket, and for `signals`.
+static struct client caller, signaller;
 
 static time_t now(void)
 {
@@ -167,10 +169,8 @@ static void finish(void)
     accept_or_not(false);
     if (!deadline) {
         deadline = now() + GRACE;
-        listen(fd, 0); // while we empty the queue, it shall not fill again
         for (struct client *c = oldest, *next; c; c = next) {
-            next =
-                c->newer; // serve may end c, or put it last; meeting it twice does no harm
+            next = c->newer; // serve may end c, or put it last: then we meet it twice
             if (!c->leaving)
                 serve(c);
         }
@@ -225,8 +225,7 @@ static _Noreturn void work(const sigset_t *blocked)
                 serve(c);
             } else {
                 accept_some(BATCH);
-                accept_or_not(
-                    false); // and line up anew, last: the next caller wakes another
+                accept_or_not(false); // line up anew, last: another's turn
             }
         }
         // Is there one who has woken a worker that was stopped, or died, or had no memory?
@@ -327,16 +326,12 @@ static _Noreturn void usage(FILE *f, int status)
 {
     fprintf(f,
             "usage: serviceserver12 [OPTIONS] [PORT]\n"
-            "  -w, --workers N      event loops, each a process (default: one per core, "
-            "%ld)\n"
-            "  -c, --connections N  at once in each worker (default: what descriptors "
-            "allow)\n"
-            "  -i, --idle SECONDS   a client with nothing answered for so long is "
-            "dropped (60)\n"
+            "  -w, --workers N      event loops, each a process (one per core: %ld)\n"
+            "  -c, --connections N  at once in each worker (what descriptors allow)\n"
+            "  -i, --idle SECONDS   drop who has had nothing answered for longer (60)\n"
             "  -h, --help           this text\n"
-            "SIGTERM, SIGINT: answers what was asked, then exits 0. SIGHUP: reads the "
-            "services\n"
-            "database anew. PORT: 0 lets the kernel pick one; default %d.\n",
+            "SIGTERM, SIGINT: answers what was asked, then exits 0. SIGHUP: reads the\n"
+            "services anew. PORT: 0 lets the kernel pick one; %d unless given.\n",
             workers, DEFAULT_PORT);
     exit(status);
 }
@@ -405,10 +400,11 @@ int main(int argc, char **argv)
             reload();
         bury_the_dead();
         long missing = keep_up(&wanted);
-        sig =
-            sigtimedwait(&wanted, NULL, &(struct timespec){.tv_sec = missing ? 1 : 3600});
+        struct timespec patience = {.tv_sec = missing ? 1 : 3600};
+        sig = sigtimedwait(&wanted, NULL, &patience);
     }
 
+    listen(fd, 0); // the workers empty the queue: it shall not fill again meanwhile
     close(fd);
     retire();
     signal_children(SIGTERM, false);
