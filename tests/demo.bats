@@ -33,7 +33,7 @@ none_marked() {
 # nothing_left: all that the demo started has ended, and so have its records.
 nothing_left() {
     local pid
-    if ! eventually none_marked; then
+    if ! patiently none_marked; then
         echo "the demo has left behind:"
         for pid in $(marked); do
             tr '\0' ' ' <"/proc/$pid/cmdline"
@@ -42,6 +42,15 @@ nothing_left() {
         return 1
     fi
     [ -z "$(ls "$L23_RUNNING" 2>/dev/null)" ]
+}
+
+# patiently COMMAND...: as eventually, for a minute: much happens in a demo before it is so far.
+patiently() {
+    local end=$((SECONDS + 60))
+    until "$@"; do
+        ((SECONDS < end)) || return 1
+        sleep 0.02
+    done
 }
 
 # crowds N: skips where a client may not open so many connections.
@@ -186,13 +195,14 @@ demo() {
     for moment in 'INT 1' 'TERM 4' 'INT 9' 'HUP 16' 'INT 30' 'TERM 37'; do
         read -r signal lines <<<"$moment"
         start_demo 04
-        # shellcheck disable=SC2317 # called by `eventually`
+        # shellcheck disable=SC2317 # called by `patiently`
         far_enough() {
             (($(wc -l <"$RUN_DIR/demo.out") >= lines))
         }
-        eventually far_enough || eventually far_enough
-        kill "-$signal" "$DEMO"
+        patiently far_enough
+        kill "-$signal" -- "-$DEMO" # as a terminal does it
         status=0
+        patiently ended "$DEMO"
         exit_status "$DEMO" || status=$?
         echo "SIG$signal after $lines lines: exit status $status"
         [ "$status" -eq $((128 + $(kill -l "$signal"))) ]
@@ -206,12 +216,12 @@ demo() {
     DEMO_TEST=$MARK DEMO_PORT=0 TERM=xterm NO_COLOR='' spawn terminal \
         bash -c "exec script -qec l23/demo/02 /dev/null <'$RUN_DIR/keyboard'"
     exec {keyboard}>"$RUN_DIR/keyboard"
-    # shellcheck disable=SC2317 # called by `eventually`
+    # shellcheck disable=SC2317 # called by `patiently`
     waits_or_ends() {
         ended "$SPAWNED" || (($(grep -ao '\[Enter\]' "$RUN_DIR/terminal.out" | wc -l) > pressed))
     }
     pressed=0
-    while eventually waits_or_ends && ! ended "$SPAWNED"; do
+    while patiently waits_or_ends && ! ended "$SPAWNED"; do
         waits=$(grep -ao '\[Enter\]' "$RUN_DIR/terminal.out" | wc -l)
         [ "$waits" -eq $((pressed + 1)) ]
         if ((pressed == 0)); then
@@ -221,6 +231,7 @@ demo() {
         pressed=$((pressed + 1))
     done
     exec {keyboard}>&-
+    patiently ended "$SPAWNED"
     exit_status "$SPAWNED"
     echo "Enter was pressed $pressed times"
     commands=$(grep -ac '^.*\$ ' "$RUN_DIR/terminal.out")
@@ -236,9 +247,10 @@ demo() {
         bash -c "exec script -qec l23/demo/08 /dev/null <'$RUN_DIR/keyboard'"
     exec {keyboard}>"$RUN_DIR/keyboard"
     printf '\r' >&"$keyboard"
-    eventually grep -q '^listening' "$RUN_DIR/terminal.out"
+    patiently grep -q '^listening' "$RUN_DIR/terminal.out"
     printf '\003' >&"$keyboard"
     status=0
+    patiently ended "$SPAWNED"
     exit_status "$SPAWNED" || status=$?
     exec {keyboard}>&-
     [ "$status" -eq 130 ]
@@ -248,8 +260,8 @@ demo() {
 
 @test "make stop ends what a killed demo has left, and nothing else" {
     start_demo 08
-    eventually grep -q '^listening' "$RUN_DIR/demo.out"
-    kill -KILL "$DEMO"
+    patiently grep -q '^listening' "$RUN_DIR/demo.out"
+    kill -KILL -- "-$DEMO"
     run ! exit_status "$DEMO"
     [ -n "$(marked)" ]
 

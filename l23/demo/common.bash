@@ -24,6 +24,25 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 
+# A bash that waits for a command may lose a SIGINT that comes just when the command ends; it
+# never loses a SIGTERM. So the demo runs in a child that gets no SIGINT, and this bash, which
+# does nothing but wait, ends it with SIGTERM.
+if [ -z "${DEMO_CHILD:-}" ]; then
+    signal='' child=''
+    trap 'signal=130; ${child:+kill -TERM "$child"}' INT
+    trap 'signal=143; ${child:+kill -TERM "$child"}' TERM
+    trap 'signal=129; ${child:+kill -TERM "$child"}' HUP
+    DEMO_CHILD=1 "l23/demo/${0##*/}" <&0 &
+    child=$!
+    [ -z "$signal" ] || kill -TERM "$child"
+    while kill -0 "$child" 2>/dev/null; do
+        wait "$child"
+        status=$?
+    done
+    exit "${signal:-$status}"
+fi
+unset DEMO_CHILD
+
 A='' B='' C='' D=''
 export A B C D
 PORT='' SERVER='' PROGRAM=''
@@ -34,6 +53,8 @@ LIMIT=30 # seconds, for any command
 interactive=false color=false
 [ -t 0 ] && [ -t 1 ] && interactive=true
 [ -t 1 ] && [ -z "${NO_COLOR:-}" ] && [ "${TERM:-dumb}" != dumb ] && color=true
+terminal=''
+if $interactive; then terminal=$(stty -g); fi
 if $interactive; then DEMO_PORT=${DEMO_PORT:-6168}; else DEMO_PORT=${DEMO_PORT:-0}; fi
 
 # ---- the screen ------------------------------------------------------------------------
@@ -112,10 +133,10 @@ clean_up() {
         end_group "$p"
     done
     rm -rf "$tmp"
+    [ -z "$terminal" ] || stty "$terminal"
     exit "$status"
 }
 trap clean_up EXIT
-trap 'exit 130' INT
 trap 'exit 143' TERM
 trap 'exit 129' HUP
 
