@@ -126,19 +126,22 @@ end_group() {
     rm -f "$RECORDS/$1"
 }
 
+# clean_up STATUS: ends all, and this demo. A second signal that comes before the first line
+# is through does the whole of it, too.
 clean_up() {
-    local status=$? p
     trap '' INT TERM HUP
+    trap - EXIT
+    local p
     for p in "${STARTED[@]}" ${!:+"$!"}; do
         end_group "$p"
     done
     rm -rf "$tmp"
     [ -z "$terminal" ] || stty "$terminal"
-    exit "$status"
+    exit "$1"
 }
-trap clean_up EXIT
-trap 'exit 143' TERM
-trap 'exit 129' HUP
+trap 'clean_up $?' EXIT
+trap 'clean_up 143' TERM
+trap 'clean_up 129' HUP
 
 # eventually COMMAND...: repeats it until it succeeds, for 10 seconds at most.
 eventually() {
