@@ -143,11 +143,12 @@ group_is_empty() {
     ! grep -q . "$group/cgroup.procs"
 }
 
+# stop_clients: at once. A blaster that holds connections would ask once more on each, first.
 stop_clients() {
-    local pid
-    for pid in "${helpers[@]}"; do
-        kill "$pid" && wait "$pid"
-    done 2>/dev/null
+    ((${#helpers[@]} == 0)) || {
+        kill -KILL "${helpers[@]}"
+        wait "${helpers[@]}"
+    } 2>/dev/null
     helpers=()
 }
 
