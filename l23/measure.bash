@@ -20,7 +20,7 @@ fail() {
 clean_up() {
     stop_clients
     stop
-    [ -z "$group" ] || rmdir "$group" 2>/dev/null
+    [ -z "$group" ] || eventually rmdir "$group" 2>/dev/null
     rm -rf "$tmp"
 }
 trap clean_up EXIT
