@@ -282,7 +282,8 @@ questions_of() {
 @test "a server that dies before it has answered closes or resets its connections" {
     start_server 07
     blast_on -q 'half a line' -e 'half a line, unknown\n' 3
-    want "threads of the server" 4 threads "$PID"
+    want "those who are connected" 3 connections
+    want "connections that wait for accept" 0 queued
     kill -KILL "$PID"
     end_of_blast 1
     same "closed or reset" 3 $(($(value closed) + $(value reset)))

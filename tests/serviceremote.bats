@@ -278,7 +278,7 @@ elsewhere, 23459/tcp' "$(sort "$RUN_DIR/caller.out")"
     done
     command -v strace >/dev/null || skip "strace is not installed: no system calls to see"
     # The remote call opens no file; the other one opens it each time.
-    grep -A 1 '^  uncached' <<<"$output" | grep 'openat 1,'
-    grep -A 1 '^  remote' <<<"$output" | grep 'sendto 1, recvfrom 1'
+    grep -A 1 '^  uncached' <<<"$output" | grep -w 'openat 1'
+    grep -A 1 '^  remote' <<<"$output" | grep -w 'recvfrom 1, sendto 1'
     [[ $(grep -A 1 '^  remote' <<<"$output") != *openat* ]]
 }
