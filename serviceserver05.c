@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -34,7 +33,7 @@ int main(int argc, char **argv)
         if (p < 0)
             stop_accepting(fd, n, "fork");
         if (p == 0) {
-            prctl(PR_SET_PDEATHSIG, SIGTERM); // a child ends with its parent
+            end_with_parent();
             close(fd);
             FILE *f = fdopen(cfd, "a+");
             if (!f) {

@@ -10,7 +10,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -47,7 +46,6 @@ int main(int argc, char **argv)
     int fd = make_listen(port);
     signal(SIGPIPE, SIG_IGN); // a client that hangs up shall not cost us a child
     signal(SIGCHLD, SIG_DFL); // ignored, as some parents leave it, it would hide the dead
-    pid_t parent = getpid();
 
     for (int n = 0, made = 0;; made++) {
         while (waitpid(-1, NULL, n == N ? 0 : WNOHANG) > 0)
@@ -57,9 +55,7 @@ int main(int argc, char **argv)
 
         pid_t p = fork();
         if (p == 0) {
-            prctl(PR_SET_PDEATHSIG, SIGTERM); // a child ends with its parent
-            if (getppid() != parent)
-                _exit(1); // it has ended just now
+            end_with_parent();
             serve(fd);
         }
         if (p < 0) {

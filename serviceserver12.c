@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -279,7 +278,6 @@ static bool bury_the_dead(void)
 static long keep_up(const sigset_t *blocked)
 {
     long missing = workers;
-    pid_t parent = getpid();
 
     for (struct child *c = children; c < children + MOST_CHILDREN; c++)
         missing -= c->pid && !c->retired;
@@ -288,9 +286,7 @@ static long keep_up(const sigset_t *blocked)
             continue;
         pid_t pid = fork();
         if (pid == 0) {
-            prctl(PR_SET_PDEATHSIG, SIGTERM); // a child ends with its parent
-            if (getppid() != parent)
-                _exit(1);
+            end_with_parent();
             work(blocked);
         }
         if (pid < 0) {
@@ -314,8 +310,10 @@ static void retire(void)
 
 static void reload(void)
 {
-    if (load_services() == 0) {
-        fprintf(stderr, "no services found: the old ones stay\n");
+    int found = load_services();
+    if (found <= 0) {
+        fprintf(stderr, "no services %s: the old ones stay\n",
+                found == 0 ? "found" : "read for want of memory");
         return;
     }
     fprintf(stderr, "services read anew\n");

@@ -8,9 +8,11 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -68,14 +70,9 @@ static void copy_printable(char *out, const char *in, size_t n)
         out[i] = isprint((unsigned char)in[i]) ? in[i] : '?';
 }
 
-static _Noreturn void out_of_memory(void)
-{
-    perror("the services cache");
-    exit(1);
-}
-
-// Of two services with one name the first one counts, as for getservbyname(3).
-static void add_service(const char *name, const char *protocol, int port)
+// Of two services with one name the first one counts, as for getservbyname(3). False
+// without memory.
+static bool add_service(const char *name, const char *protocol, int port)
 {
     char number[16];
     size_t tail = (size_t)snprintf(number, sizeof number, ", %d\n", port);
@@ -83,12 +80,12 @@ static void add_service(const char *name, const char *protocol, int port)
     struct service *s = malloc(sizeof *s + n + n + tail + COPY);
 
     if (!s)
-        out_of_memory();
+        return false;
     snprintf(s->text, n + 1, "%s%s%s", name, protocol ? "/" : "",
              protocol ? protocol : "");
     if (find_service(s->text, n)) {
         free(s);
-        return;
+        return true;
     }
     s->hash = hash_of(s->text, n);
     s->key_length = (unsigned)n;
@@ -97,6 +94,7 @@ static void add_service(const char *name, const char *protocol, int port)
     memcpy(s->text + n + n, number, tail);
     s->next = services[s->hash % BUCKETS];
     services[s->hash % BUCKETS] = s;
+    return true;
 }
 
 static void free_services(struct service **table)
@@ -107,28 +105,41 @@ static void free_services(struct service **table)
     free(table);
 }
 
-int load_services(void)
+// Reads the database into `services`; the number of services, or -1 without memory.
+static int read_services(void)
 {
-    struct service **old = services;
     int found = 0;
 
-    services = calloc(BUCKETS, sizeof *services);
-    if (!services)
-        out_of_memory();
-    setservent(1);
-    for (struct servent *e; (e = getservent()); found++) {
+    for (struct servent *e; errno = 0, (e = getservent()); found++) {
         bool tcp = strcmp(e->s_proto, "tcp") == 0;
         int port = ntohs((uint16_t)e->s_port);
         for (int i = -1; i < 0 || e->s_aliases[i]; i++) {
             const char *name = i < 0 ? e->s_name : e->s_aliases[i];
-            add_service(name, e->s_proto, port);
-            if (tcp)
-                add_service(name, NULL, port);
+            if (!add_service(name, e->s_proto, port) ||
+                (tcp && !add_service(name, NULL, port)))
+                return -1;
         }
     }
+    return errno == ENOMEM ? -1 : found;
+}
+
+int load_services(void)
+{
+    struct service **old = services;
+
+    // The database's stream first: closed again, it leaves its place, on the heap's first
+    // page, to the stream that a forked child opens. Elsewhere that would cost a page more.
+    setservent(1);
+    services = calloc(BUCKETS, sizeof *services);
+    int found = services ? read_services() : -1;
     endservent();
-    if (found == 0 && old) {
-        free(services);
+    if (found < 0 && !old) {
+        errno = ENOMEM; // whatever endservent has left there
+        perror("the services cache");
+        exit(1);
+    }
+    if (found <= 0 && old) {
+        free_services(services);
         services = old;
     } else {
         free_services(old);
@@ -228,6 +239,7 @@ static nlink_t tasks(void)
 }
 
 static nlink_t tasks_at_start;
+static pid_t parent; // who has called make_listen
 
 _Noreturn void stop_accepting(int fd, unsigned long n, const char *what)
 {
@@ -238,6 +250,13 @@ _Noreturn void stop_accepting(int fd, unsigned long n, const char *what)
     while (tasks() > tasks_at_start) // detached threads cannot be waited for
         nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
     exit(1);
+}
+
+void end_with_parent(void)
+{
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent)
+        _exit(1); // it has ended just before
 }
 
 int parse_port(int argc, char **argv)
@@ -264,6 +283,7 @@ int make_listen(int port)
     int yes = 1;
 
     tasks_at_start = tasks();
+    parent = getpid();
     if (!host || !*host)
         host = "127.0.0.1"; // nobody from outside, unless L23_HOST says so
     snprintf(service, sizeof service, "%d", port ? port : picked);

@@ -25,8 +25,8 @@ int parse_port(int argc, char **argv);
 //   Reads the machine's whole services database (setservent(3), getservent(3)) into the
 //   cache. Call it before any fork or thread: afterwards nobody writes the cache, so
 //   children share its pages and threads need no lock. A second call reads it anew, and
-//   keeps what there is when it finds nothing. Returns the number of services found.
-//   Exits 1 when memory is short.
+//   keeps what there is when it finds nothing or memory is short. Returns the number of
+//   services found, -1 without memory. The first call then exits 1 instead.
 int load_services(void);
 
 // make_listen(port)
@@ -35,6 +35,11 @@ int load_services(void);
 //   one, and later calls return to the same. The caller closes it. Prints why and exits 1
 //   on failure; names the process that holds the port where /proc tells.
 int make_listen(int port);
+
+// end_with_parent()
+//   For a child of the process that has called make_listen: SIGTERM comes when that
+//   process ends. Ends the child at once if it has ended already.
+void end_with_parent(void);
 
 // handle_connection(fin, fout)
 //   Answers every line of `fin` on `fout`, in order, until end of file. Each block read is

@@ -321,6 +321,21 @@ with_services() {
     same "workers" "$(sort "$RUN_DIR/before")" "$(workers | sort)"
 }
 
+@test "SIGHUP while memory is short: the old database is kept; when there is memory again it is read" {
+    unsanitized "takes terabytes of addresses"
+    start_workers 2
+    workers >"$RUN_DIR/before"
+    prlimit --pid "$PID" --as="$(($(sed -n 's/^VmSize:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$PID/status") * 1024)):"
+    kill -HUP "$PID"
+    server_says "no services read for want of memory: the old ones stay"
+    is_answered
+    same "workers" "$(sort "$RUN_DIR/before")" "$(workers | sort)"
+    prlimit --pid "$PID" --as=unlimited:
+    kill -HUP "$PID"
+    server_says "services read anew"
+    is_answered
+}
+
 @test "SIGHUP again and again while clients ask and come and go: none is refused, reset or misled" {
     local i seconds=2
     start_workers 2
