@@ -29,6 +29,7 @@ enum {
     READY = 256, // so many events at a time
     BATCH = 4,   // so many accepted at a time: the other workers want some as well
     GRACE = 5,   // seconds at most for the last answers to be taken
+    LINGER = 1,  // seconds of silence, and who was told to leave is left
     MOST_CLIENTS = 1 << 20
 };
 
@@ -40,7 +41,7 @@ static int fd;                                       // the listening socket
 struct client {
     struct connection c;
     struct client *older, *newer;
-    time_t since; // when it last got on: had a question answered, or took answers
+    time_t since; // when it last got on: had a question answered, took answers, was told
     bool leaving; // it has been told that no more answers come
 };
 
@@ -90,12 +91,19 @@ static void end(struct client *c)
     clients--;
 }
 
+static void got_on(struct client *c)
+{
+    take_from_list(c);
+    put_last_in_list(c);
+}
+
 // Says goodbye, all being answered. Closing at once would be a reset, and might destroy the
 // last answers, if the client has sent more by now.
 static void tell_to_leave(struct client *c)
 {
     shutdown(c->c.fd, SHUT_WR);
     c->leaving = true;
+    got_on(c);
 }
 
 static bool has_asked(const struct client *c)
@@ -110,7 +118,9 @@ static void serve(struct client *c)
 
     if (c->leaving) {
         ssize_t n = recv(c->c.fd, too_late, sizeof too_late, 0);
-        if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+        if (n > 0)
+            got_on(c);
+        else if (n == 0 || (errno != EAGAIN && errno != EINTR))
             end(c);
         return;
     }
@@ -118,10 +128,8 @@ static void serve(struct client *c)
         end(c);
         return;
     }
-    if (c->c.progress && c->since != now()) {
-        take_from_list(c);
-        put_last_in_list(c);
-    }
+    if (c->c.progress && c->since != now())
+        got_on(c);
     if (c->c.events != before)
         watch(EPOLL_CTL_MOD, c->c.fd, (unsigned)c->c.events, c);
     if (finishing && c->c.events == POLLIN && !has_asked(c))
@@ -230,7 +238,7 @@ static _Noreturn void work(const sigset_t *blocked)
         // Is there one who has woken a worker that was stopped, or died, or had no memory?
         if (n == 0 && accepting)
             accept_some(BATCH);
-        while (oldest && now() - oldest->since > idle)
+        while (oldest && now() - oldest->since > (oldest->leaving ? LINGER : idle))
             end(oldest);
         if (finishing)
             finish();
