@@ -19,7 +19,7 @@ OUT = $(if $(SAN),build/$(SAN)/)
 OBJ = $(or $(OUT),build/plain/)obj/
 
 PROGRAMS := $(basename $(wildcard serviceparser.c serviceserver[0-9][0-9].c serviceblaster.c))
-SHARED := l23/common.o l23/connection.o l23/holder.o
+SHARED := l23/common.o l23/services.o l23/connection.o l23/holder.o
 # Those that take longest begin first, so that none is left to run alone at the end.
 LONGEST := $(addprefix tests/,serviceserver12.bats bench.bats notes.bats demo.bats serviceserver10.bats)
 TESTS := $(LONGEST) $(filter-out $(LONGEST),$(wildcard tests/*.bats))
@@ -165,7 +165,7 @@ fuzz:
 	else echo "fuzz: skipped: there is no clang with libFuzzer here"; fi
 
 # The harness itself is not what the fuzzer has to find its way through.
-$(FUZZER): tests/fuzz_connection.c $(wildcard l23/common.* l23/connection.* l23/holder.*)
+$(FUZZER): tests/fuzz_connection.c $(SHARED:.o=.c) $(wildcard l23/*.h)
 	clang $(FUZZ_FLAGS) -fsanitize=address,undefined -c -o build/fuzz/harness.o $<
 	clang $(FUZZ_FLAGS) -fsanitize=fuzzer,address,undefined -o $@ build/fuzz/harness.o $(SHARED:.o=.c)
 

@@ -45,7 +45,7 @@ int main(int argc, char **argv)
     load_services();
     int fd = make_listen(port);
     signal(SIGPIPE, SIG_IGN); // a client that hangs up shall not cost us a child
-    signal(SIGCHLD, SIG_DFL); // ignored, as some parents leave it, it would hide the dead
+    signal(SIGCHLD, SIG_DFL); // inherited SIG_IGN would hide the dead from waitpid
 
     for (int n = 0, made = 0;; made++) {
         while (waitpid(-1, NULL, n == N ? 0 : WNOHANG) > 0)

@@ -33,27 +33,28 @@ enum {
     MOST_CLIENTS = 1 << 20
 };
 
-static long workers, most = MOST_CLIENTS, idle = 60; // -w, -c, -i
-static int fd;                                       // the listening socket
+static long workers, max_clients = MOST_CLIENTS, idle = 60; // -w, -c, -i
+static int fd;                                              // the listening socket
 
 // A worker is serviceserver11 with a list of its clients, the longest idle first.
 
 struct client {
     struct connection c;
     struct client *older, *newer;
-    time_t since; // when it last got on: had a question answered, took answers, was told
-    bool leaving; // it has been told that no more answers come
+    time_t since; // of its last progress: a question answered, answers sent, half_close
+    bool leaving; // after half_close: no more answers come
 };
 
 static int ep, signals;
 static struct client *oldest, *newest;
 static long clients;
-static bool accepting, paused;   // paused: there was no descriptor for the next client
-static bool retiring, finishing; // it goes when its clients have gone; it has them go
-static time_t deadline;          // for the last of them
+static bool accepting, paused; // paused: there was no descriptor for the next client
+static bool retiring;          // exits when its last client has left
+static bool finishing;         // asks them to leave, too
+static time_t deadline;        // then those that stay are left
 
 // What epoll gives back for the listening socket, and for `signals`.
-static struct client caller, signaller;
+static struct client listener_tag, signal_tag;
 
 static time_t now(void)
 {
@@ -91,7 +92,7 @@ static void end(struct client *c)
     clients--;
 }
 
-static void got_on(struct client *c)
+static void made_progress(struct client *c)
 {
     take_from_list(c);
     put_last_in_list(c);
@@ -99,11 +100,11 @@ static void got_on(struct client *c)
 
 // Says goodbye, all being answered. Closing at once would be a reset, and might destroy the
 // last answers, if the client has sent more by now.
-static void tell_to_leave(struct client *c)
+static void half_close(struct client *c)
 {
     shutdown(c->c.fd, SHUT_WR);
     c->leaving = true;
-    got_on(c);
+    made_progress(c);
 }
 
 static bool has_asked(const struct client *c)
@@ -119,7 +120,7 @@ static void serve(struct client *c)
     if (c->leaving) {
         ssize_t n = recv(c->c.fd, too_late, sizeof too_late, 0);
         if (n > 0)
-            got_on(c);
+            made_progress(c);
         else if (n == 0 || (errno != EAGAIN && errno != EINTR))
             end(c);
         return;
@@ -129,18 +130,18 @@ static void serve(struct client *c)
         return;
     }
     if (c->c.progress && c->since != now())
-        got_on(c);
+        made_progress(c);
     if (c->c.events != before)
         watch(EPOLL_CTL_MOD, c->c.fd, (unsigned)c->c.events, c);
     if (finishing && c->c.events == POLLIN && !has_asked(c))
-        tell_to_leave(c);
+        half_close(c);
 }
 
 // Accepts as many as `batch` of those who wait; returns how many.
 static int accept_some(int batch)
 {
     int n = 0;
-    for (; n < batch && clients < most; n++) {
+    for (; n < batch && clients < max_clients; n++) {
         int cfd = accept4(fd, NULL, NULL, SOCK_NONBLOCK);
         struct client *c = cfd < 0 ? NULL : calloc(1, sizeof *c);
         if (!c) {
@@ -161,11 +162,11 @@ static int accept_some(int batch)
 }
 
 // EPOLLEXCLUSIVE: a client wakes one of the workers that wait for it, not all of them.
-static void accept_or_not(bool wanted)
+static void watch_listener(bool wanted)
 {
     int operation = wanted ? EPOLL_CTL_ADD : EPOLL_CTL_DEL;
     if (wanted != accepting &&
-        watch(operation, fd, EPOLLIN | EPOLLEXCLUSIVE, &caller) == 0)
+        watch(operation, fd, EPOLLIN | EPOLLEXCLUSIVE, &listener_tag) == 0)
         accepting = wanted;
 }
 
@@ -173,7 +174,7 @@ static void accept_or_not(bool wanted)
 // only, get the answers to what they have asked.
 static void finish(void)
 {
-    accept_or_not(false);
+    watch_listener(false);
     if (!deadline) {
         deadline = now() + GRACE;
         for (struct client *c = oldest, *next; c; c = next) {
@@ -184,7 +185,7 @@ static void finish(void)
     }
     while (fd >= 0 && accept_some(READY) > 0)
         ;
-    if (fd >= 0 && clients < most && !paused) { // the queue is empty
+    if (fd >= 0 && clients < max_clients && !paused) { // the queue is empty
         close(fd);
         fd = -1;
     }
@@ -206,9 +207,10 @@ static void prepare(const sigset_t *blocked)
     ep = epoll_create1(0);
     signals = signalfd(-1, blocked, SFD_NONBLOCK);
     long room = raise_descriptor_limit() - signals - 1; // all below are taken
-    if (room < most)
-        most = room;
-    if (ep < 0 || watch(EPOLL_CTL_ADD, signals, EPOLLIN, &signaller) < 0 || most < 1) {
+    if (room < max_clients)
+        max_clients = room;
+    if (ep < 0 || watch(EPOLL_CTL_ADD, signals, EPOLLIN, &signal_tag) < 0 ||
+        max_clients < 1) {
         fprintf(stderr, "too few descriptors for a worker\n");
         sleep(1); // or else we should be replaced a hundred times a second
         _exit(1);
@@ -220,19 +222,19 @@ static _Noreturn void work(const sigset_t *blocked)
     prepare(blocked);
     while (!(retiring && clients == 0) && !(deadline && now() > deadline)) {
         struct epoll_event ready[READY];
-        accept_or_not(!retiring && !paused && clients < most);
+        watch_listener(!retiring && !paused && clients < max_clients);
         int n = epoll_wait(ep, ready, READY, paused ? 100 : 1000);
 
         paused = false;
         for (int i = 0; i < n; i++) {
             struct client *c = ready[i].data.ptr;
-            if (c == &signaller) {
+            if (c == &signal_tag) {
                 take_signal();
-            } else if (c != &caller) {
+            } else if (c != &listener_tag) {
                 serve(c);
             } else {
                 accept_some(BATCH);
-                accept_or_not(false); // line up anew, last: another's turn
+                watch_listener(false); // line up anew, last: another's turn
             }
         }
         // Is there one who has woken a worker that was stopped, or died, or had no memory?
@@ -243,10 +245,10 @@ static _Noreturn void work(const sigset_t *blocked)
         if (finishing)
             finish();
     }
-    _exit(0);
+    exit(0); // not _exit: a leak checker has its say at exit
 }
 
-// The parent is serviceserver08: it serves nobody, and replaces who dies.
+// The parent is serviceserver08: it serves nobody, and replaces workers that die.
 
 enum { MOST_WORKERS = 256, MOST_CHILDREN = 1024 };
 static struct child {
@@ -262,7 +264,7 @@ static void signal_children(int sig, bool only_retired)
 }
 
 // Returns whether there are any alive.
-static bool bury_the_dead(void)
+static bool reap_children(void)
 {
     int status;
     pid_t pid;
@@ -283,7 +285,7 @@ static bool bury_the_dead(void)
 
 // Starts workers until there are as many as there shall be; then those who retire may go.
 // Returns how many could not be started.
-static long keep_up(const sigset_t *blocked)
+static long start_missing_workers(const sigset_t *blocked)
 {
     long missing = workers;
 
@@ -368,7 +370,7 @@ static int options(int argc, char **argv)
             workers = number(optarg, MOST_WORKERS);
             break;
         case 'c':
-            most = number(optarg, MOST_CLIENTS);
+            max_clients = number(optarg, MOST_CLIENTS);
             break;
         case 'i':
             idle = number(optarg, 1000000000);
@@ -404,8 +406,8 @@ int main(int argc, char **argv)
     for (int sig = 0; sig != SIGTERM && sig != SIGINT;) {
         if (sig == SIGHUP)
             reload();
-        bury_the_dead();
-        long missing = keep_up(&wanted);
+        reap_children();
+        long missing = start_missing_workers(&wanted);
         struct timespec patience = {.tv_sec = missing ? 1 : 3600};
         sig = sigtimedwait(&wanted, NULL, &patience);
     }
@@ -414,7 +416,7 @@ int main(int argc, char **argv)
     close(fd);
     retire();
     signal_children(SIGTERM, false);
-    for (time_t late = now() + 2 * GRACE; bury_the_dead();)
+    for (time_t late = now() + 2 * GRACE; reap_children();)
         if (sigtimedwait(&wanted, NULL, &(struct timespec){.tv_sec = 1}) < 0 &&
             now() > late)
             signal_children(SIGKILL, false); // stopped, perhaps

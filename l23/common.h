@@ -11,9 +11,10 @@
 #include <stdio.h>
 
 enum {
-    DEFAULT_PORT = 6168,    // the lecture's
-    LINE_MAX_BYTES = 1023,  // longest request, without its newline
-    ANSWER_MAX_BYTES = 1088 // room for any answer: the request, ", unknown", a newline
+    DEFAULT_PORT = 6168,     // the lecture's
+    LINE_MAX_BYTES = 1023,   // longest request, without its newline
+    ANSWER_MAX_BYTES = 1088, // room for any answer: the request, ", unknown", a newline
+    PADDING = 8 // readable bytes behind a block of input: the hash takes whole words
 };
 
 // parse_port(argc, argv)
@@ -32,8 +33,9 @@ int load_services(void);
 // make_listen(port)
 //   Returns a listening socket on `port` of the address in L23_HOST (127.0.0.1 unless
 //   set), backlog 100, and says on stderr which port that is. Port 0: the kernel picks
-//   one, and later calls return to the same. The caller closes it. Prints why and exits 1
-//   on failure; names the process that holds the port where /proc tells.
+//   one, and later calls return to the same. The caller closes it. SO_REUSEADDR is set
+//   (tip 1), and TCP_NODELAY, which accepted sockets inherit. Prints why and exits 1 on
+//   failure; names the process that holds the port where /proc tells.
 int make_listen(int port);
 
 // end_with_parent()
@@ -42,8 +44,9 @@ int make_listen(int port);
 void end_with_parent(void);
 
 // handle_connection(fin, fout)
-//   Answers every line of `fin` on `fout`, in order, until end of file. Each block read is
-//   answered with one write. Closes neither stream. `fout` must not have been written to.
+//   Answers every line of `fin` on `fout`, in order, until end of file: one read for all
+//   that has come (32 KiB at most), one write for its answers (for each 64 KiB of them).
+//   Closes neither stream. `fout` must not have been written to.
 //   Returns 0 at end of file, -1 with errno set as by read(2) or write(2).
 int handle_connection(FILE *fin, FILE *fout);
 
@@ -53,15 +56,16 @@ int handle_connection(FILE *fin, FILE *fout);
 //   children or threads have left; exits 1.
 _Noreturn void stop_accepting(int fd, unsigned long n, const char *what);
 
-// What has come of a stream of requests and is not answered yet.
+// Input that has been received and is not answered yet.
 struct lines {
-    char *begin, *end; // 7 bytes past `end` must be readable: the hash takes whole words
+    char *begin, *end; // PADDING more bytes past `end` must be readable
     bool skipping;     // in a line that is too long, whose error has been given
 };
 
 // answer_lines(in, eof, out, size)
 //   Takes complete lines from the front of `in` and writes their answers to `out`, as many
-//   as surely fit in `size` bytes; with `eof`, a last line without its newline too.
+//   as surely fit in `size` bytes, ANSWER_MAX_BYTES at least; with `eof`, a last line
+//   without its newline too.
 //   Returns the number of bytes written: 0 when no complete line is left, and then `in`
 //   holds at most LINE_MAX_BYTES.
 size_t answer_lines(struct lines *in, bool eof, char *out, size_t size);

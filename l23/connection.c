@@ -14,8 +14,8 @@
 // One connection runs at a time, so all of them share these. An answer is at most ten times
 // as long as its question (", unknown" and a newline for an empty line), so that the
 // answers to one block surely fit.
-enum { BLOCK = 1 << 14, WORD = 8 };
-static char in[LINE_MAX_BYTES + BLOCK + WORD];
+enum { BLOCK = 1 << 14 };
+static char in[LINE_MAX_BYTES + BLOCK + PADDING];
 static char out[10 * (LINE_MAX_BYTES + BLOCK) + ANSWER_MAX_BYTES];
 
 void connection_init(struct connection *c, int fd)

@@ -3,7 +3,7 @@
 // The first bytes of an input say how the rest is cut: by the client that sends it, by the
 // client's reading of the answers, by the size of the socket's buffers, and whether the
 // client leaves early. The rest is what the client sends. The answers have to be those of
-// `expect`, the rules once more, a byte at a time and independent of l23/common.c; those of
+// `expect`, the rules once more, a byte at a time and independent of l23/services.c; those of
 // handle_connection over a pipe as well. `make fuzz` builds and runs it.
 
 #define _GNU_SOURCE // F_SETPIPE_SZ

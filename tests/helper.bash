@@ -4,7 +4,7 @@
 # its own, with none of bats' descriptors; teardown ends the group. Tests look for their
 # evidence in /proc and wait for it with `eventually`, never with a bare sleep.
 
-bats_require_minimum_version 1.5.0
+bats_require_minimum_version 1.7.0
 
 cd "$BATS_TEST_DIRNAME/.." || exit 1
 BIN=${BIN:-./}
