@@ -293,7 +293,8 @@ static size_t keep_family(const struct processes *p, struct process *all, size_t
     return kept;
 }
 
-// How many descriptors: since Linux 6.2 the directory's size says so.
+// How many descriptors. Since Linux 6.2 the directory's size says so, at once, but counts the
+// one that a waiting accept has reserved, too: so a thousand or less are listed.
 static unsigned long count_descriptors(pid_t pid)
 {
     char path[64];
@@ -301,7 +302,7 @@ static unsigned long count_descriptors(pid_t pid)
     unsigned long n = 0;
 
     snprintf(path, sizeof path, "/proc/%d/fd", pid);
-    if (stat(path, &st) == 0 && st.st_size > 0)
+    if (stat(path, &st) == 0 && st.st_size > 1024)
         return (unsigned long)st.st_size;
     DIR *fds = opendir(path);
     while (fds && readdir(fds))

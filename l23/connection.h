@@ -11,11 +11,11 @@
 // 40 bytes while it is idle: the buffers are there only while something is in them.
 struct connection {
     int fd;
-    short events;  // what it waits for: POLLIN, POLLOUT, or 0 when it is over
-    bool ended;    // the client has sent its last byte
-    bool skipping; // in a line that is too long
-    bool progress; // the last run answered a line, or sent part of an answer
-    unsigned kept; // length of `line`
+    short events;        // what it waits for: POLLIN, POLLOUT, or 0 when it is over
+    bool ended;          // the client has sent its last byte
+    bool skipping;       // in a line that is too long
+    bool progress;       // the last run answered a line, or sent part of an answer
+    unsigned kept;       // length of `line`
     unsigned begin, end; // what is left of `pending`
     char *line;          // the beginning of a line; its end has not come
     char *pending;       // answers that the client has not taken

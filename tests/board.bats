@@ -74,6 +74,19 @@ row() {
     hold some more 20
     want "accepted" 20 value accepted
     want "waiting" 1 value waiting
+    # Copy-on-write: of a child's memory the most is its parent's too.
+    sanitized || (($(value child_shared_kib) > $(value child_private_kib)))
+}
+
+@test "05 at ulimit -n 64: descriptors that are never given back, and how many there may be" {
+    unsanitized "needs descriptors for itself"
+    LIMITS="-n 64" start_server 05
+    for _ in {1..10}; do
+        "$CLIENT" "$PORT" send 'discard\n' lines 1
+    done
+    want "descriptors" 14 value descriptors
+    want "descriptors at most" 64 value descriptors_limit
+    want "leaked" 10 value leaked
 }
 
 @test "09: a burning core" {

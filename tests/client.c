@@ -17,6 +17,7 @@
 //                 the line that comes before it opens the next
 //   churn N TEXT  as crowd, but closes each: its sending side, then, at end of file, whole
 //   abandon N TEXT  as crowd, but instead of waiting closes each sending side, then resets
+//   drop N TEXT   as abandon, but leaves the sending side open until the reset
 //   more N        opens N more connections, one after another, and keeps them
 //   say TEXT      prints TEXT on standard output: the test can wait for it
 //   until FILE    waits for FILE to exist, a minute at most
@@ -210,8 +211,10 @@ static void crowd(const char *host, const char *port, const char *action, long n
     for (long i = 0; i < n; i++) {
         int fd = connect_to(host, port);
         send_all(fd, text, length);
-        if (strcmp(action, "abandon") == 0) {
+        bool abandons = strcmp(action, "abandon") == 0;
+        if (abandons)
             shutdown(fd, SHUT_WR);
+        if (abandons || strcmp(action, "drop") == 0) {
             reset(fd);
             continue;
         }
@@ -241,7 +244,7 @@ int main(int argc, char **argv)
         bool is_times = strcmp(action, "times") == 0,
              is_lines = strcmp(action, "lines") == 0,
              is_crowd = strcmp(action, "crowd") == 0 || strcmp(action, "churn") == 0 ||
-                        strcmp(action, "abandon") == 0,
+                        strcmp(action, "abandon") == 0 || strcmp(action, "drop") == 0,
              is_more = strcmp(action, "more") == 0;
         bool takes_count = is_times || is_lines || is_crowd || is_more;
         long count = takes_count && a[1] ? atol(*++a) : 1;

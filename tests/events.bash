@@ -105,6 +105,37 @@ no_descriptor_left() {
     a_crowd "$1" again
 }
 
+# private PID...: kB of memory that are these processes' own.
+private() {
+    local pid
+    for pid in "$@"; do
+        cat "/proc/$pid/smaps_rollup"
+    done | awk '/^Private_/ { sum += $2 } END { print sum }'
+}
+
+# rule_half_lines_leave_nothing [PID]: what clients have sent who leave in the middle of a line
+# is not kept: 2,000 of them send 2 MB.
+rule_half_lines_leave_nothing() {
+    local pid=${1:-$PID} half before grown
+    half=$(printf 'x%.0s' {1..1000})
+    "$CLIENT" "$PORT" drop 50 "$half" # whatever is needed only once is there now
+    want "connections" 0 connections
+    before=$(private "$pid")
+    "$CLIENT" "$PORT" drop 2000 "$half"
+    want "connections" 0 connections
+    is_answered
+    grown=$(($(private "$pid") - before))
+    sanitized || ((grown < 512)) || fail "it has grown by $grown kB"
+}
+
+# cost_of N: hundredths of CPU time that N answers to one client cost the server.
+cost_of() {
+    local before
+    before=$(ticks "$PID")
+    "${BIN}serviceblaster" -p "$PORT" -n "$1" 1 >"$RUN_DIR/cost.out" 2>&1 || fail "$(<"$RUN_DIR/cost.out")" >&2
+    echo $(($(ticks "$PID") - before + 1))
+}
+
 # blast NAME OPTION...: the blaster asks, in the background. `blasted NAME`: all was answered, and
 # rightly.
 blast() {

@@ -42,6 +42,24 @@ open_input() {
     exec {in}<>"$RUN_DIR/in"
 }
 
+@test "a thousand lines that come at once cost one read and one write" {
+    local reads writes
+    open_input
+    yes discard | head -n 1000 >"$RUN_DIR/block"
+    spawn parser bash -c 'exec "$1" <"$2"' bash "$PARSER" "$RUN_DIR/in"
+    echo www >&"$in"
+    eventually has_written "$SPAWNED" 8 # and waits for more
+    reads=$(of_io syscr) writes=$(of_io syscw)
+    dd if="$RUN_DIR/block" bs=65536 2>/dev/null >&"$in"
+    eventually has_written "$SPAWNED" 11008
+    want "reads" $((reads + 1)) of_io syscr
+    want "writes" $((writes + 1)) of_io syscw
+    exec {in}>&-
+}
+of_io() {
+    sed -n "s/^$1: //p" "/proc/$SPAWNED/io"
+}
+
 # The rules.
 
 @test "names, aliases, protocols" { rule_names; }

@@ -11,7 +11,9 @@ ELSEWHERE='discard 9/tcp sink null
 discard 9/udp
 elsewhere 23459/tcp over-there
 elsewhere 23460/udp
-udponly 23461/udp'
+udponly 23461/udp
+sctponly 23462/sctp
+ddponly 23463/ddp'
 
 # start_elsewhere NN [PORT]: serviceserverNN with that database.
 start_elsewhere() {
@@ -107,9 +109,12 @@ except OSError as e: print(e)'
 
 @test "a protocol of NULL is any: tcp, then udp, sctp, ddp; no name, no result; errno is kept" {
     start_elsewhere 07
-    run -0 calls ask elsewhere ask udponly ask udponly/tcp ask http ask sink ask nobody/udp
+    run -0 calls ask elsewhere ask udponly ask sctponly ask ddponly ask udponly/tcp ask http \
+        ask sink ask nobody/udp
     same "the answers" 'elsewhere, 23459/tcp
 udponly, 23461/udp
+sctponly, 23462/sctp
+ddponly, 23463/ddp
 udponly, unknown
 http, unknown
 sink, 9/tcp
@@ -208,6 +213,35 @@ elsewhere, 23459/tcp' "$(sed 's/ errno!//' "$RUN_DIR/caller.out")"
     lines_are 10 "$RUN_DIR/out"
     run ! grep -v '^discard, 9/tcp' "$RUN_DIR/out"
     one_line_of_regret 'Connection timed out' "$RUN_DIR/err"
+}
+
+@test "ten seconds after it was silent the server is asked again" {
+    start_elsewhere 07
+    kill -STOP "$PID"
+    eventually stopped "$PID"
+    spawn_calls caller ask elsewhere say silent until "$RUN_DIR/on" ask elsewhere say resting \
+        until "$RUN_DIR/later" ask elsewhere
+    eventually said caller silent
+    kill -CONT "$PID"
+    touch "$RUN_DIR/on"
+    eventually said caller resting
+    # It rests for ten seconds from the end of the call that waited in vain.
+    sleep 10.5
+    touch "$RUN_DIR/later"
+    exit_status "$SPAWNED"
+    same "the answers" $'elsewhere, unknown\nsilent\nelsewhere, unknown\nresting\nelsewhere, 23459/tcp' \
+        "$(sed 's/ errno!$//' "$RUN_DIR/caller.out")" # the C library's own
+    one_line_of_regret 'Connection timed out' "$RUN_DIR/caller.err"
+}
+
+@test "what the C library asks itself, as in getaddrinfo, stays local" {
+    installed python3
+    start_elsewhere 07
+    run -0 remote python3 -c 'import socket
+print(socket.getservbyname("elsewhere"), socket.getaddrinfo("127.0.0.1", "discard", type=socket.SOCK_STREAM)[0][4][1])
+try: socket.getaddrinfo("127.0.0.1", "elsewhere")
+except OSError as e: print("getaddrinfo does not know it")'
+    same "python3's answers" $'23459 9\ngetaddrinfo does not know it' "$output"
 }
 
 @test "a server of another kind: the local answer, and a line" {

@@ -51,6 +51,18 @@ esac
     want "threads of the server" "$SPARE" threads "$PID"
     want "descriptors of the server" "$before" descriptors "$PID"
     want "connections in CLOSE_WAIT" 0 sockets CLOSE_WAIT
+    # Nor a stack each: those of threads that nobody waits for go with them. A few are kept.
+    sanitized || (($(addresses) < 1000000)) || fail "its addresses have grown to $(addresses) KiB"
+}
+addresses() {
+    sed -n 's/^VmSize:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$PID/status"
+}
+
+@test "an answer does not wait for the acknowledgement of the one before: TCP_NODELAY" {
+    unsanitized "cannot be traced"
+    command -v strace >/dev/null || skip "strace is not installed"
+    WITH="strace -f -e trace=setsockopt -o $RUN_DIR/trace" start_server 07
+    grep -q '_TCP, TCP_NODELAY, \[1\]' "$RUN_DIR/trace" || fail "$(cat "$RUN_DIR/trace")"
 }
 
 @test "resets by the hundred do not end it: each ends its own connection alone" {

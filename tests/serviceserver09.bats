@@ -58,6 +58,7 @@ load events
 @test "a client that sends and never reads costs little memory, and stops nobody" { start_server 09; rule_flood others; }
 @test "a reset between two questions ends one connection alone" { start_server 09; rule_reset; }
 @test "clients that leave in mid-answer end their own connections alone" { start_server 09; rule_leaving_in_mid_answer; }
+@test "clients that leave in the middle of a line leave nothing behind" { start_server 09; rule_half_lines_leave_nothing; }
 
 @test "port 0: the kernel picks one, the server says which" { rule_port_0 09; }
 @test "the port is 6168 unless given" { rule_default_port 09; }

@@ -41,13 +41,6 @@ load events
     ((beside > 2 * alone)) ||
         fail "10,000 answers cost $alone hundredths of CPU time, and beside 3,000 silent clients $beside"
 }
-# cost_of N: hundredths of CPU time that N answers to one client cost.
-cost_of() {
-    local before
-    before=$(ticks "$PID")
-    "${BIN}serviceblaster" -p "$PORT" -n "$1" 1 >"$RUN_DIR/cost.out" 2>&1 || fail "$(<"$RUN_DIR/cost.out")" >&2
-    echo $(($(ticks "$PID") - before + 1))
-}
 
 @test "3,000 clients one after another leave nothing behind" {
     start_server 10
@@ -79,6 +72,7 @@ cost_of() {
 @test "a client that sends and never reads costs little memory, and stops nobody" { start_server 10; rule_flood others; }
 @test "a reset between two questions ends one connection alone" { start_server 10; rule_reset; }
 @test "clients that leave in mid-answer end their own connections alone" { start_server 10; rule_leaving_in_mid_answer; }
+@test "clients that leave in the middle of a line leave nothing behind" { start_server 10; rule_half_lines_leave_nothing; }
 
 @test "port 0: the kernel picks one, the server says which" { rule_port_0 10; }
 @test "the port is 6168 unless given" { rule_default_port 10; }

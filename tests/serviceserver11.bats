@@ -5,16 +5,17 @@ load helper
 load rules
 load events
 
-@test "5,000 idle connections, or what descriptors allow: a new one is answered at once" {
-    local n=5000
+@test "19,900 idle connections, or what descriptors allow: each was answered, and a new one is at once" {
+    local n=19900
     ((n + 100 < $(ulimit -Hn))) || n=$(($(ulimit -Hn) - 100))
     start_server 11
     note_descriptors
-    the_silent "$n"
+    blast crowd -s 3600 "$n"
+    eventually grep -qxF "holding $n connections" "$RUN_DIR/crowd.err" || fail "$(cat "$RUN_DIR/crowd.err")"
     holds "$n"
     is_answered "a new client beside $n idle ones"
     want "children of the server" 0 children "$PID"
-    leave silent
+    kill -KILL "${CLIENTS[crowd]}"
     holds 0
 }
 
@@ -40,9 +41,18 @@ load events
     grown=$((($(private "$PID") - before) * 1024 / 4000))
     ((grown < 400)) || fail "it costs $grown bytes"
 }
-# private PID: kB of memory that are its own.
-private() {
-    awk '/^Private_/ { sum += $2 } END { print sum }' "/proc/$1/smaps_rollup"
+
+@test "idle connections do not make an answer dearer" {
+    unsanitized "takes its own time"
+    local alone beside
+    start_server 11
+    alone=$(cost_of 10000)
+    note_descriptors
+    the_silent 3000
+    holds 3000
+    beside=$(cost_of 10000)
+    ((beside <= 2 * alone + 10)) ||
+        fail "10,000 answers cost $alone hundredths of CPU time, and beside 3,000 silent clients $beside"
 }
 
 @test "at ulimit -n 64 the client that is one too many waits; it does not spin, and goes on when others leave" {
@@ -81,6 +91,7 @@ private() {
 @test "a client that sends and never reads costs little memory, and stops nobody" { start_server 11; rule_flood others; }
 @test "a reset between two questions ends one connection alone" { start_server 11; rule_reset; }
 @test "clients that leave in mid-answer end their own connections alone" { start_server 11; rule_leaving_in_mid_answer; }
+@test "clients that leave in the middle of a line leave nothing behind" { start_server 11; rule_half_lines_leave_nothing; }
 
 @test "port 0: the kernel picks one, the server says which" { rule_port_0 11; }
 @test "the port is 6168 unless given" { rule_default_port 11; }

@@ -64,6 +64,15 @@ go_on() {
     is_answered
 }
 
+@test "two workers have about as many clients each" {
+    local pid
+    start_workers 2
+    a_crowd 100
+    for pid in $(workers); do
+        (($(clients_of "$pid") >= 20)) || fail "of 100 clients worker $pid has $(clients_of "$pid")"
+    done
+}
+
 @test "--help names every flag and exits 0" {
     local flag
     run -0 "${BIN}serviceserver12" --help
@@ -457,13 +466,14 @@ servers() {
 }
 
 @test "thousands of connections later, descriptors, memory and processes are where they began" {
+    # shellcheck disable=SC2046 # a word a process
     local pid before clients=6000
     sanitized && clients=2000
     start_workers 2
     blast warm -d 1 -c 20
     blasted warm
     workers >"$RUN_DIR/before"
-    before=$(memory_now)
+    before=$(private $(workers))
     blast blaster "$clients"
     rule_leaving_in_mid_answer 20
     blasted blaster
@@ -471,14 +481,7 @@ servers() {
         want "clients of worker $pid" 0 clients_of "$pid"
     done
     same "workers" "$(sort "$RUN_DIR/before")" "$(workers | sort)"
-    sanitized || (($(memory_now) <= before + 1024)) || fail "memory: $before kB before, $(memory_now) now"
-}
-# memory_now: kB that the workers have of their own.
-memory_now() {
-    local pid
-    for pid in $(workers); do
-        cat "/proc/$pid/smaps_rollup"
-    done | awk '/^Private_/ { sum += $2 } END { print sum }'
+    sanitized || (($(private $(workers)) <= before + 1024)) || fail "memory: $before kB before, $(private $(workers)) now"
 }
 
 # The rules.
@@ -503,6 +506,7 @@ memory_now() {
 @test "a client that sends and never reads costs little memory, and stops nobody" { start_server 12; rule_flood others; }
 @test "a reset between two questions ends one connection alone" { start_server 12; rule_reset; }
 @test "clients that leave in mid-answer end their own connections alone" { start_server 12; rule_leaving_in_mid_answer; }
+@test "clients that leave in the middle of a line leave nothing behind" { start_workers 1; rule_half_lines_leave_nothing "$(workers)"; }
 
 @test "port 0: the kernel picks one, the server says which" { rule_port_0 12; }
 @test "the port is 6168 unless given" { rule_default_port 12; }
