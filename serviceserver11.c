@@ -44,8 +44,7 @@ static bool accept_all(int ep, int fd)
             return false;
         }
         connection_init(c, cfd);
-        // Most have asked by now: answer first, then wait for more.
-        if (connection_run(c) == 0 || watch(ep, EPOLL_CTL_ADD, cfd, c->events, c) < 0)
+        if (watch(ep, EPOLL_CTL_ADD, cfd, c->events, c) < 0)
             end(c);
     }
     return errno == EAGAIN || errno == EINTR || errno == ECONNABORTED;

@@ -50,7 +50,7 @@ open_input() {
     echo www >&"$in"
     eventually has_written "$SPAWNED" 8 # and waits for more
     reads=$(of_io syscr) writes=$(of_io syscw)
-    dd if="$RUN_DIR/block" bs=65536 2>/dev/null >&"$in"
+    dd if="$RUN_DIR/block" bs=65536 of="/dev/fd/$in" 2>/dev/null
     eventually has_written "$SPAWNED" 11008
     want "reads" $((reads + 1)) of_io syscr
     want "writes" $((writes + 1)) of_io syscw

@@ -466,14 +466,13 @@ servers() {
 }
 
 @test "thousands of connections later, descriptors, memory and processes are where they began" {
-    # shellcheck disable=SC2046 # a word a process
     local pid before clients=6000
     sanitized && clients=2000
     start_workers 2
     blast warm -d 1 -c 20
     blasted warm
     workers >"$RUN_DIR/before"
-    before=$(private $(workers))
+    before=$(private_of_workers)
     blast blaster "$clients"
     rule_leaving_in_mid_answer 20
     blasted blaster
@@ -481,7 +480,12 @@ servers() {
         want "clients of worker $pid" 0 clients_of "$pid"
     done
     same "workers" "$(sort "$RUN_DIR/before")" "$(workers | sort)"
-    sanitized || (($(private $(workers)) <= before + 1024)) || fail "memory: $before kB before, $(private $(workers)) now"
+    sanitized || (($(private_of_workers) <= before + 1024)) || fail "memory: $before kB before, $(private_of_workers) now"
+}
+
+private_of_workers() {
+    # shellcheck disable=SC2046 # a word a process
+    private $(workers)
 }
 
 # The rules.
