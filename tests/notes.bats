@@ -29,6 +29,24 @@ load helper
         <(printf '%s\n' serviceserver[0-9][0-9].c)
 }
 
+@test "the labs' transcripts, which are cut short, are of lines that the labs show and their tests expect" {
+    local line inside=false checked=0
+    while IFS= read -r line; do
+        case $line in
+        '```text') inside=true ;;
+        '```') inside=false ;;
+        *)
+            $inside || continue
+            line=$(sed 's/([0-9]* packets)/(N packets)/; s/^\$ //' <<<"$line")
+            sed 's/\$PORT/6168/g' l23/demo/{cache,nat,balance} tests/{cache,nat,balance}.bats |
+                grep -qF -- "$line" || fail "no lab shows: $line"
+            checked=$((checked + 1))
+            ;;
+        esac
+    done < <(sed -n '/^## The cache/,$p' NOTES.md)
+    [ "$checked" -ge 15 ]
+}
+
 @test "the transcripts are what the demos print" {
     unsanitized "runs the programs at the top level"
     l23/notes --check

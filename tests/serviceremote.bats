@@ -72,6 +72,17 @@ except OSError as e: print(e)'
     same "python3's answers" $'23459 23460\nservice/proto not found' "$output"
 }
 
+@test "the command that NOTES.md shows prints what it shows, and has asked the server" {
+    installed python3
+    start_elsewhere 07
+    local command
+    command=$(sed -n 's/^\$ \(LD_PRELOAD=.*\)/\1/p' NOTES.md)
+    run -0 bash -c "$command"
+    same "what it prints" "$(grep -A 1 '^\$ LD_PRELOAD' NOTES.md | tail -n 1)" "$output"
+    run -0 bash -c "${command//discard/elsewhere}"
+    same "what it prints for a name that only the server knows" 23459 "$output"
+}
+
 @test "perl gets a name that only the server knows, and the name it asked for as s_name" {
     installed perl
     start_elsewhere 07
