@@ -26,6 +26,17 @@ live() {
     LIVE=$SPAWNED
 }
 
+# The server has a process group of its own: live coding itself has to end it, or make stop.
+eval "tmux_$(declare -f teardown)"
+teardown() {
+    if [ -n "${LIVE:-}" ]; then
+        kill "$LIVE" 2>/dev/null || true
+        exit_status "$LIVE" || true
+        make -s stop
+    fi
+    tmux_teardown
+}
+
 # says PATTERN: live coding says so; if it never does, what it says instead.
 says() {
     eventually grep -qE -- "$1" live.out && return
