@@ -447,7 +447,8 @@ static void note_failure(const struct connection *c, int error)
 {
     const char *when = !c->connected ? "connecting"
                        : c->inflight ? "waiting for an answer"
-                                     : "kept open";
+                       : c->finished ? "kept open"
+                                     : "between two questions";
     const char *what = error == 0         ? "the server closed it"
                        : error == EBADMSG ? "wrong answer"
                                           : strerror(error);
@@ -952,7 +953,7 @@ static uint64_t duration(int letter, const char *text, uint64_t unit)
     char *end;
     double n = strtod(text, &end);
 
-    if (end == text || *end || !(n > 0 && n < 1e8))
+    if (end == text || *end || !(n * (double)unit >= 1 && n < 1e8))
         refuse("-%c %s: not a time above 0", letter, text);
     return (uint64_t)(n * (double)unit);
 }
@@ -1031,8 +1032,7 @@ static void raise_descriptor_limit(void)
 // machine's. With churn, a port stays taken for a while after its connection has closed.
 static void find_server(void)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
-    int e = getaddrinfo(option.host, option.port, &hints, &server);
+    int e = resolve(option.host, option.port, &server);
     if (e != 0)
         refuse("%s: %s", option.host,
                e == EAI_SYSTEM ? strerror(errno) : gai_strerror(e));
@@ -1076,6 +1076,7 @@ static void prepare_connections(void)
 
 int main(int argc, char **argv)
 {
+    open_standard_descriptors();
     parse_options(argc, argv);
     raise_descriptor_limit();
     find_server();

@@ -63,7 +63,8 @@ static int ask(const char *name, const char *protocol)
     }
     if (strcmp(answer + n - 1, ", unknown") == 0)
         return UNKNOWN;
-    sscanf(answer + n - 1, ", %d", &port);
+    if (sscanf(answer + n - 1, ", %d", &port) != 1 || port < 0 || port > UINT16_MAX)
+        return NO_ANSWER;
     return port;
 }
 
@@ -97,11 +98,13 @@ static int look_up(const char *name, const char *protocol, struct servent *s,
     return 0;
 }
 
+typedef int function_r(const char *, const char *, struct servent *, char *, size_t,
+                       struct servent **);
+
 EXPORT int getservbyname_r(const char *name, const char *protocol, struct servent *s,
                            char *buffer, size_t size, struct servent **result)
 {
-    int (*local)(const char *, const char *, struct servent *, char *, size_t,
-                 struct servent **);
+    function_r *local;
     int e = look_up(name, protocol, s, buffer, size, result);
     if (e >= 0)
         return e;
@@ -111,11 +114,11 @@ EXPORT int getservbyname_r(const char *name, const char *protocol, struct serven
 
 EXPORT struct servent *getservbyname(const char *name, const char *protocol)
 {
-    static _Thread_local char buffer[2 * REQUEST_BYTES];
+    static _Thread_local char buffer[4096]; // for more aliases than any service has
     static _Thread_local struct servent s;
-    struct servent *result, *(*local)(const char *, const char *);
-    if (look_up(name, protocol, &s, buffer, sizeof buffer, &result) == 0)
-        return result;
-    *(void **)&local = dlsym(RTLD_NEXT, "getservbyname");
-    return local(name, protocol);
+    struct servent *result = NULL;
+    int e = getservbyname_r(name, protocol, &s, buffer, sizeof buffer, &result);
+    if (e != 0)
+        errno = e;
+    return result;
 }

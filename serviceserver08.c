@@ -45,24 +45,30 @@ int main(int argc, char **argv)
     load_services();
     int fd = make_listen(port);
     signal(SIGPIPE, SIG_IGN); // a client that hangs up shall not cost us a child
-    signal(SIGCHLD, SIG_DFL); // inherited SIG_IGN would hide the dead from waitpid
 
-    for (int n = 0, made = 0;; made++) {
-        while (waitpid(-1, NULL, n == N ? 0 : WNOHANG) > 0)
-            n--;
-        if (made >= N) // replaced at once, nearly: if they keep dying, we do not spin
-            nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
-
-        pid_t p = fork();
-        if (p == 0) {
-            end_with_parent();
-            serve(fd);
+    pid_t children[N] = {0}; // 0: has to be made
+    while (1) {
+        pid_t p = 1;
+        for (int i = 0; i < N && p > 0; i++) {
+            if (children[i])
+                continue;
+            p = fork();
+            if (p == 0) {
+                end_with_parent();
+                serve(fd);
+            }
+            children[i] = p > 0 ? p : 0;
         }
         if (p < 0) {
             perror("fork");
             sleep(1);
-        } else {
-            n++;
         }
+
+        pid_t dead = waitpid(-1, NULL, p < 0 ? WNOHANG : 0);
+        for (int i = 0; i < N; i++)
+            if (children[i] == dead)
+                children[i] = 0;
+        // Replaced at once, nearly: if they keep dying, we do not spin.
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
     }
 }

@@ -10,8 +10,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <linux/filter.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +31,7 @@ enum {
     READY = 256, // so many events at a time
     BATCH = 4,   // so many accepted at a time: the other workers want some as well
     GRACE = 5,   // seconds at most for the last answers to be taken
-    LINGER = 1,  // seconds of silence, and who was told to leave is left
+    LINGER = 1,  // seconds of silence, and it has nothing more to say
     MOST_CLIENTS = 1 << 20
 };
 
@@ -41,8 +43,9 @@ static int fd;                                              // the listening soc
 struct client {
     struct connection c;
     struct client *older, *newer;
-    time_t since; // of its last progress: a question answered, answers sent, half_close
-    bool leaving; // after half_close: no more answers come
+    time_t since;  // of its last progress: a question answered, answers sent, half_close
+    bool answered; // it has had an answer
+    bool leaving;  // after half_close: no more answers come
 };
 
 static int ep, signals;
@@ -55,6 +58,19 @@ static time_t deadline;        // then those that stay are left
 
 // What epoll gives back for the listening socket, and for `signals`.
 static struct client listener_tag, signal_tag;
+
+// Says it on stderr, unless that would have to wait: nobody may be reading it.
+__attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
+{
+    struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
+    va_list arguments;
+
+    if (poll(&p, 1, 0) < 1 || !(p.revents & POLLOUT))
+        return;
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+}
 
 static time_t now(void)
 {
@@ -107,9 +123,11 @@ static void half_close(struct client *c)
     made_progress(c);
 }
 
-static bool has_asked(const struct client *c)
+// Has it nothing to wait for? Who has just come may be about to ask.
+static bool may_leave(const struct client *c)
 {
-    return poll(&(struct pollfd){.fd = c->c.fd, .events = POLLIN}, 1, 0) > 0;
+    return c->c.events == POLLIN && (c->answered || now() - c->since > LINGER) &&
+           poll(&(struct pollfd){.fd = c->c.fd, .events = POLLIN}, 1, 0) == 0;
 }
 
 static void serve(struct client *c)
@@ -129,11 +147,12 @@ static void serve(struct client *c)
         end(c);
         return;
     }
+    c->answered = c->answered || c->c.progress;
     if (c->c.progress && c->since != now())
         made_progress(c);
     if (c->c.events != before)
         watch(EPOLL_CTL_MOD, c->c.fd, (unsigned)c->c.events, c);
-    if (finishing && c->c.events == POLLIN && !has_asked(c))
+    if (finishing && may_leave(c))
         half_close(c);
 }
 
@@ -174,13 +193,18 @@ static void watch_listener(bool wanted)
 // only, get the answers to what they have asked.
 static void finish(void)
 {
+    static time_t looked; // at all of them, once a second
     watch_listener(false);
-    if (!deadline) {
+    if (!deadline)
         deadline = now() + GRACE;
+    if (looked != now()) {
+        looked = now();
         for (struct client *c = oldest, *next; c; c = next) {
             next = c->newer; // serve may end c, or put it last: then we meet it twice
             if (!c->leaving)
                 serve(c);
+            else if (looked - c->since > LINGER)
+                end(c);
         }
     }
     while (fd >= 0 && accept_some(READY) > 0)
@@ -211,7 +235,7 @@ static void prepare(const sigset_t *blocked)
         max_clients = room;
     if (ep < 0 || watch(EPOLL_CTL_ADD, signals, EPOLLIN, &signal_tag) < 0 ||
         max_clients < 1) {
-        fprintf(stderr, "too few descriptors for a worker\n");
+        say("too few descriptors for a worker\n");
         sleep(1); // or else we should be replaced a hundred times a second
         _exit(1);
     }
@@ -240,7 +264,7 @@ static _Noreturn void work(const sigset_t *blocked)
         // Is there one who has woken a worker that was stopped, or died, or had no memory?
         if (n == 0 && accepting)
             accept_some(BATCH);
-        while (oldest && now() - oldest->since > (oldest->leaving ? LINGER : idle))
+        while (oldest && now() - oldest->since > idle)
             end(oldest);
         if (finishing)
             finish();
@@ -263,24 +287,28 @@ static void signal_children(int sig, bool only_retired)
             kill(c->pid, sig);
 }
 
-// Returns whether there are any alive.
+// Returns whether there are any alive. (Others than these may be our children, too, such as
+// a `cat` that waits for our stderr's end: nobody waits for them.)
 static bool reap_children(void)
 {
     int status;
     pid_t pid;
+    bool alive = false;
 
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
         for (struct child *c = children; c < children + MOST_CHILDREN; c++)
             if (c->pid == pid) {
                 if (!c->retired) {
-                    fprintf(stderr, "worker %ld has died (status %#x): replaced\n",
-                            (long)pid, (unsigned)status);
+                    say("worker %ld has died (status %#x): replaced\n", (long)pid,
+                        (unsigned)status);
                     // If they die again and again, this keeps us from spinning.
                     nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
                 }
                 c->pid = 0;
             }
-    return pid == 0;
+    for (struct child *c = children; c < children + MOST_CHILDREN; c++)
+        alive = alive || c->pid;
+    return alive;
 }
 
 // Starts workers until there are as many as there shall be; then those who retire may go.
@@ -300,7 +328,7 @@ static long start_missing_workers(const sigset_t *blocked)
             work(blocked);
         }
         if (pid < 0) {
-            perror("fork");
+            say("fork: %s\n", strerror(errno));
             return missing;
         }
         *c = (struct child){.pid = pid};
@@ -322,12 +350,22 @@ static void reload(void)
 {
     int found = load_services();
     if (found <= 0) {
-        fprintf(stderr, "no services %s: the old ones stay\n",
-                found == 0 ? "found" : "read for want of memory");
+        say("no services %s: the old ones stay\n",
+            found == 0 ? "found" : "read for want of memory");
         return;
     }
-    fprintf(stderr, "services read anew\n");
+    say("services read anew\n");
     retire();
+}
+
+// From here on the kernel does not hear who calls (a packet filter of one instruction: take
+// 0 bytes), and so nobody slips into the queue behind a worker's last look. Those few try
+// again in a second, as after any lost packet, and are refused by then.
+static void drop_callers(void)
+{
+    struct sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);
+    struct sock_fprog filter = {.len = 1, .filter = &nothing};
+    setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter);
 }
 
 static _Noreturn void usage(FILE *f, int status)
@@ -340,8 +378,8 @@ static _Noreturn void usage(FILE *f, int status)
             "  -h, --help           this text\n"
             "SIGTERM, SIGINT: answers what was asked, then exits 0. SIGHUP: reads the\n"
             "services anew. PORT: 0 lets the kernel pick one; %d unless given.\n",
-            workers, DEFAULT_PORT);
-    exit(status);
+            sysconf(_SC_NPROCESSORS_ONLN), DEFAULT_PORT);
+    exit(fflush(f) == 0 ? status : 1);
 }
 
 static long number(const char *text, long highest)
@@ -391,7 +429,7 @@ int main(int argc, char **argv)
     fcntl(fd, F_SETFL, O_NONBLOCK);
 
     // Signals wait until they are asked for, here and in the workers: none is lost between
-    // two looks. With SIGCHLD ignored, as some parents leave it, nobody would tell who dies.
+    // two looks.
     sigset_t wanted;
     sigemptyset(&wanted);
     sigaddset(&wanted, SIGTERM);
@@ -400,7 +438,6 @@ int main(int argc, char **argv)
     sigaddset(&wanted, SIGUSR1);
     sigaddset(&wanted, SIGCHLD);
     sigprocmask(SIG_BLOCK, &wanted, NULL);
-    signal(SIGCHLD, SIG_DFL);
     signal(SIGPIPE, SIG_IGN); // nobody may read our stderr any more
 
     for (int sig = 0; sig != SIGTERM && sig != SIGINT;) {
@@ -412,7 +449,7 @@ int main(int argc, char **argv)
         sig = sigtimedwait(&wanted, NULL, &patience);
     }
 
-    listen(fd, 0); // the workers empty the queue: it shall not fill again meanwhile
+    drop_callers();
     close(fd);
     retire();
     signal_children(SIGTERM, false);

@@ -13,7 +13,9 @@
 //   for ten seconds at once, without asking. (A host given by name has to be looked up
 //   first, and that has no limit here.)
 //   One connection is kept between calls and opened anew when it breaks. Threads may call
-//   at the same time; a child of fork(2) opens its own. No SIGPIPE.
+//   at the same time; a child of fork(2) opens its own, but holds those that other threads
+//   were using at that moment until it ends or execs. No SIGPIPE. `size` is
+//   ANSWER_MAX_BYTES at least; a longer answer counts as none.
 int call_server(const char *request, size_t n, char *answer, size_t size);
 
 #endif

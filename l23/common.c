@@ -4,6 +4,7 @@
 #include "holder.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -17,13 +18,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BLOCK = 1 << 15, ANSWERS = 1 << 16 };
+enum { BLOCK = 1 << 14, ANSWERS = 1 << 15 };
 
 // The lecture opens one stream for both directions and reads it with fgets. On such a
 // stream glibc forgets what it has read ahead as soon as it writes: of three requests in
 // one packet it answers one. So the input is taken with read(2), a block at a time. What
 // comes of it: a complete line is answered though half a line follows, and all that comes
-// in one block costs one read and, for each 64 KiB of answers, one write, not two system
+// in one block costs one read and, for each 32 KiB of answers, one write, not two system
 // calls a line.
 //
 // The answers are put behind the block that was read, not into a buffer of their own: who asks
@@ -53,37 +54,63 @@ int handle_connection(FILE *fin, FILE *fout)
     return 0;
 }
 
-// /proc/self/task has a link for each thread, and two. Sanitizers have threads of their own:
-// make_listen notes how many there are at the start.
-static nlink_t tasks(void)
+// How many threads there are: /proc/self/task has a link for each, and two.
+static long threads(void)
 {
     struct stat s;
-    return stat("/proc/self/task", &s) == 0 ? s.st_nlink : 0;
+    return stat("/proc/self/task", &s) == 0 ? (long)s.st_nlink : 0;
 }
 
-static nlink_t tasks_at_start;
+// How many children there are that have not ended.
+static long children(void)
+{
+    while (waitpid(-1, NULL, WNOHANG) > 0)
+        ;
+    FILE *f = fopen("/proc/thread-self/children", "r");
+    long n = f ? 0 : waitpid(-1, NULL, WNOHANG) == 0; // a kernel that does not tell
+    for (int pid; f && fscanf(f, "%d", &pid) == 1;)
+        n++;
+    if (f)
+        fclose(f);
+    return n;
+}
+
+// There may be others than those that serve clients: threads of a sanitizer's, children of
+// the shell that has become this program. make_listen notes how many there are at the start.
+static long threads_at_start, children_at_start;
 static pid_t parent; // who has called make_listen
 
 _Noreturn void stop_accepting(int fd, unsigned long n, const char *what)
 {
     fprintf(stderr, "connection %lu: %s: %s\n", n, what, strerror(errno));
     close(fd);
-    while (wait(NULL) > 0 || errno == EINTR)
-        ;
-    while (tasks() > tasks_at_start) // detached threads cannot be waited for
+    while (threads() > threads_at_start || children() > children_at_start)
         nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
     exit(1);
 }
 
 void end_with_parent(void)
 {
+    signal(SIGTERM, SIG_DFL); // some parents leave it ignored
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent)
         _exit(1); // it has ended just before
 }
 
+void open_standard_descriptors(void)
+{
+    int fd;
+
+    while ((fd = open("/dev/null", O_RDWR)) >= 0 && fd <= STDERR_FILENO)
+        ;
+    if (fd > STDERR_FILENO)
+        close(fd);
+}
+
 int parse_port(int argc, char **argv)
 {
+    open_standard_descriptors();
+    signal(SIGCHLD, SIG_DFL); // inherited as ignored it would hide zombies, and who died
     char *end = "";
     long port = argc < 2 ? DEFAULT_PORT : strtol(argv[1], &end, 10);
 
@@ -97,20 +124,31 @@ int parse_port(int argc, char **argv)
     return (int)port;
 }
 
+int resolve(const char *host, const char *port, struct addrinfo **a)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_family = AF_INET};
+
+    if (getaddrinfo(host, port, &hints, a) == 0)
+        return 0;
+    hints.ai_family = AF_UNSPEC;
+    return getaddrinfo(host, port, &hints, a);
+}
+
 int make_listen(int port)
 {
     static int picked; // what port 0 became, so that serviceserver02 comes back to it
     const char *host = getenv("L23_HOST");
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *a;
+    struct addrinfo *a;
     char service[16], name[INET6_ADDRSTRLEN + 32];
     int yes = 1;
 
-    tasks_at_start = tasks();
+    threads_at_start = threads();
+    children_at_start = children();
     parent = getpid();
     if (!host || !*host)
         host = "127.0.0.1"; // nobody from outside, unless L23_HOST says so
     snprintf(service, sizeof service, "%d", port ? port : picked);
-    int e = getaddrinfo(host, service, &hints, &a);
+    int e = resolve(host, service, &a);
     if (e != 0) {
         fprintf(stderr, "L23_HOST=%s: %s\n", host, gai_strerror(e));
         exit(1);

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdio.h>
 
+struct addrinfo;
+
 enum {
     DEFAULT_PORT = 6168,     // the lecture's
     LINE_MAX_BYTES = 1023,   // longest request, without its newline
@@ -19,8 +21,21 @@ enum {
 
 // parse_port(argc, argv)
 //   The port of a command line `PROGRAM [PORT]`: 0 (the kernel picks one) to 65535,
-//   DEFAULT_PORT when there is none. Prints the usage and exits 2 on anything else.
+//   DEFAULT_PORT when there is none. Prints the usage and exits 2 on anything else. Also
+//   puts in order what a parent may have left otherwise: see open_standard_descriptors;
+//   SIGCHLD is not ignored.
 int parse_port(int argc, char **argv);
+
+// open_standard_descriptors()
+//   Opens /dev/null as descriptors 0, 1, 2 where they are closed, or else a socket would get
+//   such a number, and a client what was meant for stderr.
+void open_standard_descriptors(void);
+
+// resolve(host, port, a)
+//   getaddrinfo(3) for TCP, both as text; IPv4 if the host has it, for `localhost` is both,
+//   and one of our servers listens at one of them. Returns 0, and the caller frees *a, or
+//   the error for gai_strerror(3).
+int resolve(const char *host, const char *port, struct addrinfo **a);
 
 // load_services()
 //   Reads the machine's whole services database (setservent(3), getservent(3)) into the
@@ -45,7 +60,7 @@ void end_with_parent(void);
 
 // handle_connection(fin, fout)
 //   Answers every line of `fin` on `fout`, in order, until end of file: one read for all
-//   that has come (32 KiB at most), one write for its answers (for each 64 KiB of them).
+//   that has come (16 KiB at most), one write for its answers (for each 32 KiB of them).
 //   Closes neither stream. `fout` must not have been written to.
 //   Returns 0 at end of file, -1 with errno set as by read(2) or write(2).
 int handle_connection(FILE *fin, FILE *fout);

@@ -381,6 +381,32 @@ listens_on() {
     done | sort -u
 }
 
+# rule_closed_descriptors NN: started with nothing at 0, 1 and 2, it serves all the same: no
+# socket gets such a number, or a client what is meant for stderr.
+rule_closed_descriptors() {
+    local fd
+    L23_HOST=$(an_address)
+    export L23_HOST
+    PORT=$((RANDOM % 10000 + 20000))
+    # shellcheck disable=SC2016 # the inner shell expands this
+    spawn server bash -c 'exec "$@" <&- >&- 2>&-' bash "$(program "$1")" "$PORT"
+    export PID=$SPAWNED
+    want "listening sockets" 1 sockets LISTEN
+    for fd in 0 1 2; do
+        same "descriptor $fd" /dev/null "$(readlink "/proc/$PID/fd/$fd")"
+    done
+    is_answered
+}
+
+# rule_children_end_with_it NN: killed, it takes its children along, though it was started by
+# who ignores SIGTERM.
+rule_children_end_with_it() {
+    WITH="env --ignore-signal=TERM" start_server "$1"
+    hold client send 'discard\n' lines 1
+    kill -KILL "$PID"
+    want "processes left over" 0 group_size "$PID"
+}
+
 # Only this machine's own clients come in, unless L23_HOST says otherwise.
 rule_loopback_only() {
     case $(listens_on "$PID") in

@@ -42,6 +42,12 @@ open_input() {
     exec {in}<>"$RUN_DIR/in"
 }
 
+@test "a stack of 64 KiB is enough" {
+    unsanitized "needs more itself"
+    run -0 bash -c 'ulimit -s 64; echo discard | "$1"' bash "$PARSER"
+    same "answer" 'discard, 9' "$output"
+}
+
 @test "a thousand lines that come at once cost one read and one write" {
     local reads writes
     open_input

@@ -255,6 +255,24 @@ except OSError as e: print("getaddrinfo does not know it")'
     same "python3's answers" $'23459 9\ngetaddrinfo does not know it' "$output"
 }
 
+@test "threads get their own answers without a server, too" {
+    L23_PORT=1 run -0 calls threads 4 2000 discard
+    [[ $output == *'8000 calls, 0 wrong'* ]] || fail "$output"
+}
+
+@test "a port that is none is no answer" {
+    command -v python3 >/dev/null || skip "python3 is not installed"
+    spawn other python3 -c 'import socket
+s = socket.create_server(("127.0.0.1", 0))
+print("listening on 127.0.0.1 port", s.getsockname()[1], flush=True)
+while True:
+    c = s.accept()[0]
+    c.sendall(c.recv(100).strip() + b", 70000\n")'
+    eventually grep -q listening "$RUN_DIR/other.out"
+    L23_PORT=$(grep -o '[0-9]*$' "$RUN_DIR/other.out") calls ask discard >"$RUN_DIR/out" 2>"$RUN_DIR/err"
+    grep '^discard, 9/tcp' "$RUN_DIR/out"
+}
+
 @test "a server of another kind: the local answer, and a line" {
     command -v python3 >/dev/null || skip "python3 is not installed"
     spawn other python3 -c 'import socket

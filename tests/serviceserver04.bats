@@ -108,6 +108,15 @@ NO_EOF=1 # that is one of the flaws, see below
 
 @test "port 0: the kernel picks one, the server says which" { rule_port_0 04; }
 @test "the port is 6168 unless given" { rule_default_port 04; }
+@test "started by who ignores SIGCHLD it leaves zombies all the same" {
+    WITH="env --ignore-signal=CHLD" start_server 04
+    for _ in 1 2 3; do
+        is_answered
+    done
+    want "zombies" 3 children "$PID" Z
+}
+@test "started with descriptors 0, 1 and 2 closed it serves all the same" { rule_closed_descriptors 04; }
+@test "killed, it takes its children along, also when SIGTERM was ignored at its start" { rule_children_end_with_it 04; }
 @test "a bad port is a usage error" { rule_bad_port 04; }
 @test "a second argument is a usage error" { rule_second_argument 04; }
 @test "a port that is taken: the holder is named" { start_server 04; rule_taken_port 04; }

@@ -114,6 +114,22 @@ the_wall() {
 
 @test "port 0: the kernel picks one, the server says which" { rule_port_0 05; }
 @test "the port is 6168 unless given" { rule_default_port 05; }
+@test "at its wall it waits for those who serve its clients, not for other children: 2> >(cat)" {
+    unsanitized "needs descriptors for itself"
+    # shellcheck disable=SC2016 # the inner shell expands this
+    echo 'exec "$@" 2> >(exec cat >&2)' >"$RUN_DIR/logged"
+    LIMITS="-n 70" WITH="bash $RUN_DIR/logged" start_server 05
+    hold stays send 'discard\n' lines 1
+    "$CLIENT" "$PORT" crowd 70 'discard\n' >"$RUN_DIR/answers" 2>&1 || true
+    eventually grep -q 'accept: Too many open files' "$RUN_DIR/server.err"
+    lives "$PID" "the server, while it has a client,"
+    leave stays
+    status=0
+    exit_status "$PID" || status=$?
+    same "exit status (124: it goes on)" 1 "$status"
+}
+@test "started with descriptors 0, 1 and 2 closed it serves all the same" { rule_closed_descriptors 05; }
+@test "killed, it takes its children along, also when SIGTERM was ignored at its start" { rule_children_end_with_it 05; }
 @test "a bad port is a usage error" { rule_bad_port 05; }
 @test "a second argument is a usage error" { rule_second_argument 05; }
 @test "a port that is taken: the holder is named" { start_server 05; rule_taken_port 05; }

@@ -133,6 +133,8 @@ somebody() {
 
 @test "port 0: the kernel picks one, the server says which" { rule_port_0 06; }
 @test "the port is 6168 unless given" { rule_default_port 06; }
+@test "started with descriptors 0, 1 and 2 closed it serves all the same" { rule_closed_descriptors 06; }
+@test "killed, it takes its children along, also when SIGTERM was ignored at its start" { rule_children_end_with_it 06; }
 @test "a bad port is a usage error" { rule_bad_port 06; }
 @test "a second argument is a usage error" { rule_second_argument 06; }
 @test "a port that is taken: the holder is named" { start_server 06; rule_taken_port 06; }

@@ -148,6 +148,7 @@ WALL='s/^connection \([0-9]*\): pthread_create: Resource temporarily unavailable
 
 @test "port 0: the kernel picks one, the server says which" { rule_port_0 07; }
 @test "the port is 6168 unless given" { rule_default_port 07; }
+@test "started with descriptors 0, 1 and 2 closed it serves all the same" { rule_closed_descriptors 07; }
 @test "a bad port is a usage error" { rule_bad_port 07; }
 @test "a second argument is a usage error" { rule_second_argument 07; }
 @test "a port that is taken: the holder is named" { start_server 07; rule_taken_port 07; }

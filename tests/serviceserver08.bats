@@ -161,6 +161,18 @@ gone() {
 
 @test "port 0: the kernel picks one, the server says which" { rule_port_0 08; }
 @test "the port is 6168 unless given" { rule_default_port 08; }
+@test "children that are not its own end, and there are twenty all the same" {
+    # shellcheck disable=SC2016 # the inner shell expands this
+    echo 'for _ in {1..5}; do until [ -e "$0.go" ]; do sleep 0.02; done & done; exec "$@"' >"$RUN_DIR/parent"
+    WITH="bash $RUN_DIR/parent" start_server 08
+    want "children" 25 children "$PID"
+    touch "$RUN_DIR/parent.go"
+    want "children" 20 children "$PID"
+    is_answered
+    same "children" 20 "$(children "$PID")"
+}
+@test "started with descriptors 0, 1 and 2 closed it serves all the same" { rule_closed_descriptors 08; }
+@test "killed, it takes its children along, also when SIGTERM was ignored at its start" { rule_children_end_with_it 08; }
 @test "a bad port is a usage error" { rule_bad_port 08; }
 @test "a second argument is a usage error" { rule_second_argument 08; }
 @test "a port that is taken: the holder is named" { start_server 08; rule_taken_port 08; }

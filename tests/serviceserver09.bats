@@ -62,6 +62,7 @@ load events
 
 @test "port 0: the kernel picks one, the server says which" { rule_port_0 09; }
 @test "the port is 6168 unless given" { rule_default_port 09; }
+@test "started with descriptors 0, 1 and 2 closed it serves all the same" { rule_closed_descriptors 09; }
 @test "a bad port is a usage error" { rule_bad_port 09; }
 @test "a second argument is a usage error" { rule_second_argument 09; }
 @test "a port that is taken: the holder is named" { start_server 09; rule_taken_port 09; }

@@ -95,6 +95,7 @@ load events
 
 @test "port 0: the kernel picks one, the server says which" { rule_port_0 11; }
 @test "the port is 6168 unless given" { rule_default_port 11; }
+@test "started with descriptors 0, 1 and 2 closed it serves all the same" { rule_closed_descriptors 11; }
 @test "a bad port is a usage error" { rule_bad_port 11; }
 @test "a second argument is a usage error" { rule_second_argument 11; }
 @test "a port that is taken: the holder is named" { start_server 11; rule_taken_port 11; }

@@ -296,6 +296,41 @@ all_clients() {
     echo "$sum"
 }
 
+@test "SIGTERM while clients come and go: nobody is reset, nobody is sent away unanswered" {
+    for _ in {1..8}; do
+        start_workers 2
+        spawn load "${BIN}serviceblaster" --tsv -p "$PORT" -c -d 2 -w 10 100
+        eventually more_clients "$(workers | head -n 1)" 0
+        kill "$PID"
+        ends_well
+        kill "$SPAWNED"
+        exit_status "$SPAWNED" || true # most are refused by now
+        [ "$(sed -n 's/^answered\t//p' "$RUN_DIR/load.out")" -gt 0 ]
+        for how in reset closed wrong; do
+            same "$how" 0 "$(sed -n "s/^$how\t//p" "$RUN_DIR/load.out")"
+        done
+    done
+}
+
+@test "a child that waits for its end, and a stderr that nobody reads, do not keep it" {
+    mkfifo "$RUN_DIR/full"
+    exec {full}<>"$RUN_DIR/full"
+    # shellcheck disable=SC2016 # the inner shell expands this
+    echo 'exec "$@" 2> >(head -n 1 >&2; exec cat "$0.wait")' >"$RUN_DIR/parent"
+    mkfifo "$RUN_DIR/parent.wait"
+    exec {never}<>"$RUN_DIR/parent.wait"
+    WITH="bash $RUN_DIR/parent" start_server 12 -w 1 0
+    want "children" 2 children "$PID"
+    for _ in {1..10}; do
+        kill -HUP "$PID"
+    done
+    is_answered
+    kill "$PID"
+    status=0
+    exit_status "$PID" || status=$?
+    same "exit status of the server (124: it goes on)" 0 "$status"
+}
+
 # Of the database, a copy that the server alone sees.
 with_services() {
     cp /etc/services "$RUN_DIR/services"
@@ -514,6 +549,7 @@ private_of_workers() {
 
 @test "port 0: the kernel picks one, the server says which" { rule_port_0 12; }
 @test "the port is 6168 unless given" { rule_default_port 12; }
+@test "started with descriptors 0, 1 and 2 closed it serves all the same" { rule_closed_descriptors 12; }
 @test "a bad port is a usage error" { rule_bad_port 12; }
 @test "a second argument is a usage error" { rule_second_argument 12; }
 @test "a port that is taken: the holder is named" { start_server 12; rule_taken_port 12; }
