@@ -38,7 +38,7 @@ load helper
         *)
             $inside || continue
             line=$(sed 's/([0-9]* packets)/(N packets)/; s/^\$ //' <<<"$line")
-            sed 's/\$PORT/6168/g' l23/demo/{cache,nat,balance} tests/{cache,nat,balance}.bats |
+            sed "s/\\\$PORT/6168/g" l23/demo/{cache,nat,balance} tests/{cache,nat,balance}.bats |
                 grep -qF -- "$line" || fail "no lab shows: $line"
             checked=$((checked + 1))
             ;;

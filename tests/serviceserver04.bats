@@ -108,7 +108,7 @@ NO_EOF=1 # that is one of the flaws, see below
 
 @test "port 0: the kernel picks one, the server says which" { rule_port_0 04; }
 @test "the port is 6168 unless given" { rule_default_port 04; }
-@test "started by who ignores SIGCHLD it leaves zombies all the same" {
+@test "started by who ignores SIGCHLD: its dead children stay all the same" {
     WITH="env --ignore-signal=CHLD" start_server 04
     for _ in 1 2 3; do
         is_answered

@@ -313,14 +313,12 @@ all_clients() {
 }
 
 @test "a child that waits for its end, and a stderr that nobody reads, do not keep it" {
-    mkfifo "$RUN_DIR/full"
-    exec {full}<>"$RUN_DIR/full"
     # shellcheck disable=SC2016 # the inner shell expands this
     echo 'exec "$@" 2> >(head -n 1 >&2; exec cat "$0.wait")' >"$RUN_DIR/parent"
-    mkfifo "$RUN_DIR/parent.wait"
-    exec {never}<>"$RUN_DIR/parent.wait"
+    mkfifo "$RUN_DIR/parent.wait" # that child waits for somebody who never comes
     WITH="bash $RUN_DIR/parent" start_server 12 -w 1 0
     want "children" 2 children "$PID"
+    yes | dd of="/proc/$PID/fd/2" oflag=nonblock bs=4096 2>/dev/null || true # till it is full
     for _ in {1..10}; do
         kill -HUP "$PID"
     done
