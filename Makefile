@@ -21,7 +21,7 @@ OBJ = $(or $(OUT),build/plain/)obj/
 PROGRAMS := $(basename $(wildcard serviceparser.c serviceserver[0-9][0-9].c serviceblaster.c))
 SHARED := l23/common.o l23/services.o l23/connection.o l23/holder.o
 # Those that take longest begin first, so that none is left to run alone at the end.
-LONGEST := $(addprefix tests/,serviceserver12.bats bench.bats notes.bats demo.bats serviceserver10.bats)
+LONGEST := $(addprefix tests/,serviceserver12.bats demo.bats bench.bats serviceserver10.bats board.bats)
 TESTS := $(LONGEST) $(filter-out $(LONGEST),$(wildcard tests/*.bats))
 C_FILES := $(wildcard *.c l23/*.[ch] tests/*.[ch])
 SHELL_FILES := $(wildcard .ci/run l23/setup l23/with-services l23/live l23/lecture l23/checkmine l23/bench l23/bench-call l23/figures l23/measure.bash l23/million l23/soak l23/stop l23/notes l23/diff l23/demo/[!.]* tests/run tests/*.bash tests/*.bats)

@@ -267,9 +267,10 @@ static bool wait_until(struct board *b, int signals, double end)
         struct signalfd_siginfo s = {0};
         if (p[1].revents && read(signals, &s, sizeof s) != (ssize_t)sizeof s)
             return true;
-        if (s.ssi_signo == SIGWINCH)
+        if (s.ssi_signo == SIGWINCH) {
+            b->scale = 1; // as many marks as there is room for now
             draw_now(b);
-        else if (s.ssi_signo)
+        } else if (s.ssi_signo)
             return true;
         if (p[0].revents && handle_key())
             return true;

@@ -194,7 +194,8 @@ static void put_waiting(const struct board *b, int row, bool note)
         int at = putf(row + 1, LABEL, PLAIN, "most %u,  ", b->queue_most);
         at = putf(row + 1, at, s->dropped ? BAD : PLAIN, "%lu dropped", s->dropped);
         at = put(row + 1, at, PLAIN, ",  ");
-        at = putf(row + 1, at, s->knocking ? BAD : PLAIN, "%zu knock", s->knocking);
+        at = putf(row + 1, at, s->knocking ? BAD : PLAIN, "%zu still connecting",
+                  s->knocking);
         put(row + 1, at, PLAIN, ";  connected, not accepted");
     }
 }
@@ -385,6 +386,9 @@ static const char *state_name(char state)
                           : "other";
 }
 
+// A narrow screen has no room for these columns of the table, and leaves them out whole.
+enum { OWN_SHARED = 69, ADDRESSES = 75 };
+
 // What has not been read yet is left blank.
 static void put_process(const struct process *p, int row)
 {
@@ -399,10 +403,12 @@ static void put_process(const struct process *p, int row)
              p->descriptors, p->descriptors_limit);
     if (p->counted == p->descriptors)
         snprintf(connections, sizeof connections, "%lu", p->connections);
-    putf(row, 25, style, "%5lu %11s %6s", p->threads, descriptors, connections);
-    if (p->seen > 0)
-        putf(row, 50, style, "%5s %6s", kib(p->kib_private), kib(p->kib_shared));
-    putf(row, 63, style, "%5s %4.0f%%", kib(p->kib_virtual), p->cpu);
+    putf(row, 25, style, "%5lu %11s %6s %4.0f%%", p->threads, descriptors, connections,
+         p->cpu);
+    if (p->seen > 0 && screen.columns >= OWN_SHARED)
+        putf(row, 56, style, "%5s %6s", kib(p->kib_private), kib(p->kib_shared));
+    if (screen.columns >= ADDRESSES)
+        putf(row, 69, style, "%5s", kib(p->kib_virtual));
 }
 
 // As many processes as there is room for.
@@ -411,8 +417,11 @@ static void put_table(const struct processes *p, int row, int height)
     size_t room = (size_t)height - 1;
     size_t shown = p->count <= room ? p->count : room - 1;
 
-    put(row, 1, DIM,
-        "    pid who    state    thrds descriptors  conns   own shared  addr   CPU");
+    put(row, 1, DIM, "    pid who    state    thrds descriptors  conns   CPU");
+    if (screen.columns >= OWN_SHARED)
+        put(row, 56, DIM, "  own shared");
+    if (screen.columns >= ADDRESSES)
+        put(row, 69, DIM, " addr");
     for (size_t i = 0; i < shown; i++)
         put_process(p->list + i, row + 1 + (int)i);
     if (shown < p->count)
@@ -445,8 +454,8 @@ void draw(struct board *b, int rows, int columns, bool colour, FILE *out)
     put_title(b, p->count > 0 ? p->list : NULL);
     put_waiting(b, row, notes);
     row += 1 + notes;
-    put_connections(b, row, rows >= 28);
-    row += 2 + (rows >= 28);
+    put_connections(b, row, rows >= 24);
+    row += 2 + (rows >= 24);
     put_descriptors(&t, row++);
     put_threads(&t, row);
     row += 2;

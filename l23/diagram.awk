@@ -37,6 +37,8 @@ $1 == "socket" && $2 == "server" {
     if ($4) of_inode[$4] = s
 }
 
+$1 == "refused" { refused = $2 }
+
 function text(x, y, size, colour, words, more) {
     gsub(/&/, "\\&amp;", words)
     printf "<text x=\"%d\" y=\"%d\" font-size=\"%d\" fill=\"%s\" %s>%s</text>\n", x, y, size, colour, more, words
@@ -113,6 +115,8 @@ END {
     measure()
     y = 90
     n = order()
+    at_refused = y
+    y += 108 * refused
     if (y > bottom) bottom = y
     height = bottom + 16
     printf "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 1260 %d\" font-family=\"sans-serif\">\n", height
@@ -146,6 +150,7 @@ END {
         what = processes == 1 ? "the process" : role[p]
         if (zombie) what = what ": a zombie"
         if (threads[p] > 1) what = what ", " threads[p] " threads"
+        else if (processes == 1) what = what ", " (state[p] == "R" ? "running" : "asleep")
         text(left + 16, top[i] + 34, 24, ink, what, "font-weight=\"bold\"")
         for (j = 1; j <= threads[p] && threads[p] > 1; j++) # a thread: a line that winds down
             printf "<path d=\"M %d %d q 14 12 0 24 q -14 12 0 24 q 14 12 0 24\" fill=\"none\" stroke=\"#0550ae\" stroke-width=\"5\" stroke-linecap=\"round\"/>\n", left + 10 + 40 * j, top[i] + 84
@@ -170,6 +175,17 @@ END {
         rectangle(right, at[s], client, 84, gone ? "#f6f8fa" : "#ffffff", gone ? soft : ink, gone ? "stroke-dasharray=\"10 8\"" : "")
         text(right + 16, at[s] + 36, 24, gone ? soft : ink, gone ? "has left" : "client", "font-weight=\"bold\"")
         text(right + 16, at[s] + 66, 20, soft, gone ? "" : client_unread[peer[s]] ? "has its answer" : unread[s] ? "has asked" : "silent")
+    }
+    for (i = 0; i < refused; i++) { # clients that found nobody
+        yy = at_refused + 108 * i
+        printf "<line x1=\"%d\" y1=\"%d\" x2=\"%d\" y2=\"%d\" stroke=\"%s\" stroke-width=\"4\" stroke-dasharray=\"10 8\"/>\n", middle + socket, at_refused + 42, right, yy + 42, leaked
+        rectangle(right, yy, client, 84, "#ffffff", leaked, "")
+        text(right + 16, yy + 36, 24, ink, "client", "font-weight=\"bold\"")
+        text(right + 16, yy + 66, 20, leaked, "refused")
+    }
+    if (refused) {
+        rectangle(middle, at_refused, socket, 84, "#ffffff", leaked, "stroke-dasharray=\"10 8\"")
+        text(middle + 16, at_refused + 50, 24, leaked, "no listening socket", "font-weight=\"bold\"")
     }
     print "</svg>"
 }

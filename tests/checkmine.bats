@@ -19,11 +19,13 @@ has() {
 }
 
 @test "03 checked as 04: what is missing is named, with the reason; hints are not forced" {
-    L23_WAIT=1 run -1 check "${BIN}serviceserver03" 04 'zombie|names, aliases'
-    has $'\n  MISSING  a child that has served its client stays as a zombie'
+    L23_WAIT=1 run -1 check "${BIN}serviceserver03" 04 'three clients|zombie|names, aliases'
+    has $'\n  MISSING  three clients at once are all answered'
+    has $'\n  NO FLAW  a child that has served its client stays as a zombie'
     has $'\n             zombies after 5 clients: 5 wanted, but found: 0\n'
     has $'\n  yes      names, aliases, protocols\n'
-    has "Of 2 behaviours of step 04, 1 are missing from ${BIN}serviceserver03:"
+    has "${BIN}serviceserver03 does not have them."
+    has "Of 3 behaviours of step 04, 1 are missing from ${BIN}serviceserver03:"
     has "HINT=1"
     [[ $output != *hint:* ]]
     HINT=1 L23_WAIT=1 run -1 check "${BIN}serviceserver03" 04 zombie

@@ -64,7 +64,8 @@ start_demo() {
     DEMO=$SPAWNED
 }
 
-# demo NAME LINE...: it runs through, shows each of these lines in this order, leaves nothing.
+# demo NAME LINE...: it runs through, shows each of these lines in this order, leaves nothing;
+# and it is what NOTES.md shows, figures apart.
 demo() {
     local name=$1 status=0 line rest
     shift
@@ -86,6 +87,7 @@ demo() {
         rest=${rest#*$'\n'"$line"}
     done
     nothing_left
+    run -0 l23/notes --check "$name" "$RUN_DIR/demo.out"
 }
 
 @test "demo parser: sort prints nothing, cat streams, three cats share" {

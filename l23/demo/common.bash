@@ -59,10 +59,16 @@ if $interactive; then DEMO_PORT=${DEMO_PORT:-6168}; else DEMO_PORT=${DEMO_PORT:-
 
 # ---- the screen ------------------------------------------------------------------------
 
-# paint CODE TEXT: a paragraph in this colour, no line longer than 88 columns.
+# No line is longer than 88 columns, nor than the terminal is wide.
+width=88
+if $interactive && read -r _ columns < <(stty size) && ((columns > 20 && columns <= width)); then
+    width=$((columns - 1))
+fi
+
+# paint CODE TEXT: a paragraph in this colour.
 paint() {
     local line
-    fold -s -w 88 <<<"$2" | while IFS= read -r line; do
+    fold -s -w $width <<<"$2" | while IFS= read -r line; do
         if $color; then printf '\033[%sm%s\033[0m\n' "$1" "${line% }"; else echo "${line% }"; fi
     done
 }
@@ -93,7 +99,7 @@ why() {
 
 say() {
     echo
-    printf '%s\n' "$@"
+    printf '%s\n' "$@" | fold -s -w $width | sed 's/ $//'
 }
 
 prompt() {
@@ -136,7 +142,10 @@ clean_up() {
         end_group "$p"
     done
     rm -rf "$tmp"
-    [ -z "$terminal" ] || stty "$terminal"
+    if [ -n "$terminal" ]; then
+        stty "$terminal"
+        [ "$1" -eq 0 ] || echo # what comes next has a line of its own
+    fi
     exit "$1"
 }
 trap 'clean_up $?' EXIT
