@@ -19,7 +19,7 @@ skip() {
 needs() {
     local missing=()
     while [ $# -gt 0 ]; do
-        command -v "$1" >/dev/null || missing+=("$2")
+        command -v "$1" >/dev/null || [[ " ${missing[*]} " == *" $2 "* ]] || missing+=("$2")
         shift 2
     done
     [ ${#missing[@]} -eq 0 ] || skip "not installed: ${missing[*]} (apt-get install ${missing[*]})"
