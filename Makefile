@@ -30,7 +30,7 @@ BUILT := $(addprefix $(OUT),$(PROGRAMS) tests/client tests/getserv l23/bound)
 PRELOADED := $(OUT)tests/noreuse.so
 REMOTE := serviceremote.c l23/call.c
 
-## make                 build everything
+## make                 build everything; CC=clang: with that compiler
 all: $(BUILT) $(PRELOADED) $(OUT)serviceremote.so $(OUT)tests/calls $(OUT)l23/board
 
 $(BUILT): $(OUT)%: $(OBJ)%.o $(OBJ)l23.a
@@ -66,7 +66,8 @@ $(OBJ)%.o: %.c
 -include $(wildcard $(OBJ)*.d $(OBJ)*/*.d)
 .SECONDARY:
 
-## make check           run all tests; SAN=address or SAN=thread: under that sanitizer
+## make check           run all tests, JOBS=4 files at once; SAN=address or SAN=thread: under
+##                      that sanitizer
 check: all
 	@BIN=$(or $(OUT),./) JOBS=$(JOBS) tests/run $(TESTS)
 
@@ -78,7 +79,7 @@ check-%: all $(if $(filter live ./live,$(SERVER)),$(if $(wildcard live.c),live))
 	    $(wildcard tests/service*$*.bats tests/$*.bats)
 
 ## make live-03         live coding on PORT=6168: live.c, your copy of 03, is built and started
-##                      at every save; make live-reset: the copy as it was
+##                      at every save; make live-reset: the copy as it was (VERSION=05: of 05)
 live-reset:
 	@l23/live reset $(VERSION)
 
@@ -139,7 +140,8 @@ bench-call: all
 	@BIN=$(or $(OUT),./) l23/bench-call
 
 ## make bench           every version by the same client: Stevens' table, answers/s, memory, the
-##                      wall, what you would pick instead, goals; BENCH=quick: one minute
+##                      wall, what you would pick instead, goals; BENCH=quick: one minute;
+##                      PART="peers two": only these parts
 bench: all
 	@BIN=$(or $(OUT),./) BENCH=$(BENCH) l23/bench $(PART)
 
@@ -187,7 +189,7 @@ lint:
 
 ## make clean           remove what make has built
 clean:
-	rm -rf build serviceremote.so tests/calls tests/client tests/getserv tests/*.so l23/board l23/bound $(PROGRAMS)
+	rm -rf build serviceremote.so tests/calls tests/client tests/getserv tests/*.so l23/board l23/bound live $(PROGRAMS)
 
 ## make help            this list
 help:

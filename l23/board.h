@@ -82,7 +82,8 @@ struct board {
 };
 
 // add_inode(list, inode), sort_inodes(list), has_inode(list, inode)
-//   The last one needs a sorted list. The list's owner frees list->list.
+//   The last one needs a sorted list. The list's owner frees list->list. Without memory
+//   add_inode prints why and exits 1.
 void add_inode(struct inodes *list, unsigned long inode);
 void sort_inodes(struct inodes *list);
 bool has_inode(const struct inodes *list, unsigned long inode);
@@ -97,14 +98,16 @@ int look_at_sockets(int netlink, int port, struct sockets *s);
 
 // for_each_socket(netlink, port, clients, found, context)
 //   Calls `found` for each socket with this local port, or with `clients` for those whose
-//   peer has it. `dropped` is what a listening socket has dropped. Returns 0 or -1.
+//   peer has it. `dropped` is what a listening socket has dropped. Returns 0, or -1 with
+//   errno.
 int for_each_socket(int netlink, int port, bool clients,
                     void (*found)(const struct inet_diag_msg *m, unsigned dropped,
                                   void *context),
                     void *context);
 
 // socket_state(m), socket_ends(m, local, peer, size)
-//   The name of its state, as in netstat(8); its two ends, as ADDRESS:PORT.
+//   The name of its state, as in netstat(8), not to be freed; its two ends, as
+//   ADDRESS:PORT, cut short at `size` bytes (64 hold any).
 const char *socket_state(const struct inet_diag_msg *m);
 void socket_ends(const struct inet_diag_msg *m, char *local, char *peer, size_t size);
 
@@ -135,6 +138,8 @@ struct totals {
     double cpu;
 };
 
+// count_all(p, t)
+//   Fills `t`, whose pointers are into `p` and valid as long as that is not looked at anew.
 void count_all(const struct processes *p, struct totals *t);
 
 // draw(b, rows, columns, colour, out)
