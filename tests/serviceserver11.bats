@@ -46,8 +46,8 @@ load events
     unsanitized "takes its own time"
     local alone beside
     start_server 11
-    alone=$(cost_of 10000)
     note_descriptors
+    alone=$(cost_of 10000)
     the_silent 3000
     holds 3000
     beside=$(cost_of 10000)
