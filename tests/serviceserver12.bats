@@ -299,7 +299,7 @@ all_clients() {
 @test "SIGTERM while clients come and go: nobody is reset, nobody is sent away unanswered" {
     for _ in {1..8}; do
         start_workers 2
-        spawn load "${BIN}serviceblaster" --tsv -p "$PORT" -c -d 2 -w 10 100
+        spawn load "${BIN}serviceblaster" --tsv -p "$PORT" -c -d 20 -w 10 100
         eventually more_clients "$(workers | head -n 1)" 0
         kill "$PID"
         ends_well
