@@ -303,7 +303,7 @@ all_clients() {
         eventually more_clients "$(workers | head -n 1)" 0
         kill "$PID"
         ends_well
-        kill "$SPAWNED"
+        kill "$SPAWNED" || true
         exit_status "$SPAWNED" || true # most are refused by now
         [ "$(sed -n 's/^answered\t//p' "$RUN_DIR/load.out")" -gt 0 ]
         for how in reset closed wrong; do
