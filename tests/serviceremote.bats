@@ -260,31 +260,28 @@ except OSError as e: print("getaddrinfo does not know it")'
     [[ $output == *'8000 calls, 0 wrong'* ]] || fail "$output"
 }
 
-@test "a port that is none is no answer" {
+# asks_another ANSWER: calls where a server of another kind says ANSWER, Python's, in which q is the
+# question, to each; discard's port has to be the local one.
+asks_another() {
     command -v python3 >/dev/null || skip "python3 is not installed"
-    spawn other python3 -c 'import socket
-s = socket.create_server(("127.0.0.1", 0))
-print("listening on 127.0.0.1 port", s.getsockname()[1], flush=True)
+    spawn other python3 -c "import socket
+s = socket.create_server(('127.0.0.1', 0))
+print('listening on 127.0.0.1 port', s.getsockname()[1], flush=True)
 while True:
     c = s.accept()[0]
-    c.sendall(c.recv(100).strip() + b", 70000\n")'
+    q = c.recv(100).strip()
+    c.sendall($1)"
     eventually grep -q listening "$RUN_DIR/other.out"
     L23_PORT=$(grep -o '[0-9]*$' "$RUN_DIR/other.out") calls ask discard >"$RUN_DIR/out" 2>"$RUN_DIR/err"
     grep '^discard, 9/tcp' "$RUN_DIR/out"
 }
 
+@test "a port that is none is no answer" {
+    asks_another 'q + b", 70000\n"'
+}
+
 @test "a server of another kind: the local answer, and a line" {
-    command -v python3 >/dev/null || skip "python3 is not installed"
-    spawn other python3 -c 'import socket
-s = socket.create_server(("127.0.0.1", 0))
-print("listening on 127.0.0.1 port", s.getsockname()[1], flush=True)
-while True:
-    c = s.accept()[0]
-    c.recv(100)
-    c.sendall(b"220 smtp.example.com at your service\r\n")'
-    eventually grep -q listening "$RUN_DIR/other.out"
-    L23_PORT=$(grep -o '[0-9]*$' "$RUN_DIR/other.out") calls ask discard >"$RUN_DIR/out" 2>"$RUN_DIR/err"
-    grep '^discard, 9/tcp' "$RUN_DIR/out"
+    asks_another 'b"220 smtp.example.com at your service\r\n"'
     one_line_of_regret 'Protocol error' "$RUN_DIR/err"
 }
 
