@@ -5,8 +5,10 @@ load helper
 load rules
 load events
 
-@test "19,900 idle connections, or what descriptors allow: each was answered, and a new one is at once" {
-    local n=19900
+# (make million opens 19,900. Here so many sockets would make all other tests' looks at the kernel's
+# list of them slow.)
+@test "5,000 idle connections, or what descriptors allow: each was answered, and a new one is at once" {
+    local n=5000
     ((n + 100 < $(ulimit -Hn))) || n=$(($(ulimit -Hn) - 100))
     start_server 11
     note_descriptors
