@@ -358,14 +358,21 @@ static void reload(void)
     retire();
 }
 
-// From here on the kernel does not hear who calls (a packet filter of one instruction: take
-// 0 bytes), and so nobody slips into the queue behind a worker's last look. Those few try
-// again in a second, as after any lost packet, and are refused by then.
+// From here on the kernel does not hear who calls: a packet filter takes nothing that has
+// SYN set. So nobody slips into the queue behind a worker's last look; those few try again
+// in a second, as after any lost packet, and are refused by then. Handshakes under way may
+// come to their end meanwhile.
 static void drop_callers(void)
 {
-    struct sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);
-    struct sock_fprog filter = {.len = 1, .filter = &nothing};
+    struct sock_filter no_syn[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13), // the TCP header's flags
+        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 2, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
+    };
+    struct sock_fprog filter = {.len = 4, .filter = no_syn};
     setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter);
+    nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
 }
 
 static _Noreturn void usage(FILE *f, int status)
