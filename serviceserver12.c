@@ -30,7 +30,7 @@
 enum {
     READY = 256, // so many events at a time
     BATCH = 4,   // so many accepted at a time: the other workers want some as well
-    GRACE = 5,   // seconds at most for the last answers to be taken
+    GRACE = 5,   // seconds, and what is not taken of the last answers is lost
     LINGER = 1,  // seconds of silence, and it has nothing more to say
     MOST_CLIENTS = 1 << 20
 };
@@ -43,7 +43,7 @@ static int fd;                                              // the listening soc
 struct client {
     struct connection c;
     struct client *older, *newer;
-    time_t since;  // of its last progress: a question answered, answers sent, half_close
+    time_t since;  // it came, had a question answered, took answers, was half-closed
     bool answered; // it has had an answer
     bool leaving;  // after half_close: no more answers come
 };
@@ -361,7 +361,8 @@ static void reload(void)
 // From here on the kernel does not hear who calls: a packet filter takes nothing that has
 // SYN set. So nobody slips into the queue behind a worker's last look; those few try again
 // in a second, as after any lost packet, and are refused by then. Handshakes under way may
-// come to their end meanwhile.
+// come to their end meanwhile. Where only root may set such a filter, the queue is made as
+// short as can be: one client may then slip in and be reset.
 static void drop_callers(void)
 {
     struct sock_filter no_syn[] = {
@@ -371,7 +372,8 @@ static void drop_callers(void)
         BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
     };
     struct sock_fprog filter = {.len = 4, .filter = no_syn};
-    setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter);
+    if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter) < 0)
+        listen(fd, 0);
     nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
 }
 

@@ -149,7 +149,7 @@ int call_server(const char *request, size_t n, char *answer, size_t size)
     long long deadline = now_ms() + LIMIT_MS;
 
     errno = ETIMEDOUT;
-    if (deadline < rest_until)
+    if (now_ms() < rest_until)
         return -1;
     // The kept connection may have died since: a new one tells whether there is a server.
     for (int is_new = 0; is_new < 2; is_new++) {

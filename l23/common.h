@@ -68,7 +68,7 @@ int handle_connection(FILE *fin, FILE *fout);
 // stop_accepting(fd, n, what)
 //   For a server that has met its wall: prints that connection `n` failed at `what`, and
 //   errno; closes the listening socket `fd`; waits until the clients that it serves in
-//   children or threads have left; exits 1.
+//   children or threads have left (threads as far as /proc tells of them); exits 1.
 _Noreturn void stop_accepting(int fd, unsigned long n, const char *what);
 
 // Input that has been received and is not answered yet.

@@ -88,7 +88,10 @@ demo() {
         rest=${rest#*$'\n'"$line"}
     done
     nothing_left
-    run -0 l23/notes --check "$name" "$RUN_DIR/demo.out"
+    # 06 has its limit in another way without root.
+    if [ "$name" != 06 ] || [ "$(id -u)" -eq 0 ]; then
+        run -0 l23/notes --check "$name" "$RUN_DIR/demo.out"
+    fi
 }
 
 @test "demo parser: sort prints nothing, cat streams, three cats share" {

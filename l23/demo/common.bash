@@ -59,7 +59,7 @@ if $interactive; then DEMO_PORT=${DEMO_PORT:-6168}; else DEMO_PORT=${DEMO_PORT:-
 
 # ---- the screen ------------------------------------------------------------------------
 
-# No line is longer than 88 columns, nor than the terminal is wide.
+# No line of ours is longer than 88 columns, nor than the terminal is wide.
 width=88
 if $interactive && read -r _ columns < <(stty size) && ((columns > 20 && columns <= width)); then
     width=$((columns - 1))
