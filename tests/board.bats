@@ -228,6 +228,7 @@ row() {
 @test "two thousand connections cost the board a tenth of a core at most" {
     unsanitized "costs more"
     start_server 11
+    crowds 2100
     LIMITS="-n $(ulimit -Hn)" hold crowd more 2000
     eventually is 2001 value accepted
     terminal

@@ -54,11 +54,6 @@ patiently() {
     done
 }
 
-# crowds N: skips where a client may not open so many connections.
-crowds() {
-    [ "$(ulimit -Hn)" = unlimited ] || (($(ulimit -Hn) >= $1)) || skip "ulimit -Hn is below $1"
-}
-
 # start_demo NAME: in the background; sets DEMO, its process id.
 start_demo() {
     DEMO_TEST=$MARK DEMO_PORT=0 spawn demo "l23/demo/$1"

@@ -72,6 +72,7 @@ holds() {
 
 # the_silent N [NAME]: a client holds N connections and says nothing on them.
 the_silent() {
+    crowds $(($1 + 100))
     LIMITS="-n $(ulimit -Hn)" hold "${2:-silent}" more $(($1 - 1)) ||
         fail "a silent client can't connect: $(<"$RUN_DIR/${2:-silent}.err")"
 }

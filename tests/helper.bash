@@ -267,6 +267,11 @@ exit_status() {
     wait "$1"
 }
 
+# crowds N: skips where a process may not have so many descriptors.
+crowds() {
+    [ "$(ulimit -Hn)" = unlimited ] || (($(ulimit -Hn) >= $1)) || skip "ulimit -Hn is below $1"
+}
+
 # sanitized: the programs are a sanitizer's build.
 sanitized() {
     [[ $BIN == *address* || $BIN == *thread* ]]

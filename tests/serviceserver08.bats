@@ -17,6 +17,7 @@ N=20
 }
 
 @test "a blaster of 5,000 connections never makes a 21st child" {
+    crowds 5100
     local clients=5000 seen
     sanitized && clients=1000
     start_server 08

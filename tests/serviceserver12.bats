@@ -501,6 +501,7 @@ servers() {
 
 @test "thousands of connections later, descriptors, memory and processes are where they began" {
     local pid before clients=6000
+    crowds $((clients + 100))
     sanitized && clients=2000
     start_workers 2
     blast warm -d 1 -c 20
