@@ -405,6 +405,7 @@ rule_children_end_with_it() {
     hold client send 'discard\n' lines 1
     kill -KILL "$PID"
     want "processes left over" 0 group_size "$PID"
+    want "listening sockets left over" 0 sockets LISTEN
 }
 
 # Only this machine's own clients come in, unless L23_HOST says otherwise.

@@ -120,14 +120,6 @@ gone() {
     is_served_now client
 }
 
-@test "a parent that is killed takes its children along" {
-    start_server 08
-    want "children of the server" $N children "$PID"
-    kill -KILL "$PID"
-    want "processes left over" 0 group_size "$PID"
-    want "listening sockets left over" 0 sockets LISTEN
-}
-
 @test "started by who ignores SIGCHLD, it replaces its dead nevertheless" {
     WITH="env --ignore-signal=CHLD" start_server 08
     want "children of the server" $N children "$PID"
