@@ -197,7 +197,7 @@ signal_demo() {
     start_demo 04
     # shellcheck disable=SC2317 # called by `patiently`
     far_enough() {
-        (($(wc -l <"$RUN_DIR/demo.out") >= $1))
+        ended "$DEMO" || (($(wc -l <"$RUN_DIR/demo.out") >= $1))
     }
     patiently far_enough "$2"
     kill "-$1" -- "-$DEMO" || true # as a terminal does it
@@ -215,7 +215,7 @@ signal_demo() {
             nothing_left
             ((STATUS == 0)) || break # 0: it had come to its own end before the signal did
         done
-        [ "$STATUS" -eq $((128 + $(kill -l "$signal"))) ]
+        [ "$STATUS" -eq $((128 + $(kill -l "$signal"))) ] || fail "its output: $(cat "$RUN_DIR"/demo.{out,err})"
     done
 }
 
