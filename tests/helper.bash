@@ -21,7 +21,7 @@ teardown() {
     local pid reports
     {
         for pid in "${PIDS[@]}"; do
-            kill -KILL -- "-$pid"
+            eventually kill_group "$pid"
         done
         for pid in "${PIDS[@]}"; do
             wait "$pid"
@@ -35,6 +35,11 @@ teardown() {
         return 1
     fi
     return 0
+}
+
+# kill_group PID: false when it has just been started and has no group yet.
+kill_group() {
+    kill -KILL -- "-$1" || ended "$1"
 }
 
 # no_group PID: nobody in this process group is alive. Zombies whose parent has ended are left

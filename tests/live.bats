@@ -129,6 +129,23 @@ pid_of_server() {
     [[ $output == *'no serviceserver99.c'* ]]
 }
 
+@test "ended while it starts its server, it leaves none" {
+    project
+    # It takes a second for the process to have a group of its own and be the server.
+    mkdir slow
+    printf '#!/bin/sh\nsleep 1; exec %s "$@"\n' "$(command -v setsid)" >slow/setsid
+    chmod +x slow/setsid
+    spawn live env PATH="$PWD/slow:$PATH" l23/live 03
+    LIVE=$SPAWNED
+    says 'runs: pid'
+    server=$(pid_of_server)
+    run ! kill -0 -- "-$server"
+    kill "$LIVE"
+    exit_status "$LIVE" || [ $? -eq 143 ]
+    ended "$server" || fail "the server has been left"
+    same "records left" '' "$(ls build/running)"
+}
+
 @test "make stop ends what a live session that was killed has left" {
     project
     live 03
