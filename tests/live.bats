@@ -20,9 +20,9 @@ project() {
     export CLIENT=./tests/client
 }
 
-# live NN: live coding in the background; what it says is in live.out.
+# live NN [WITH...]: live coding in the background, by this command; what it says is in live.out.
 live() {
-    spawn live l23/live "$1"
+    spawn live "${@:2}" l23/live "$1"
     LIVE=$SPAWNED
 }
 
@@ -135,8 +135,7 @@ pid_of_server() {
     mkdir slow
     printf '#!/bin/sh\nsleep 1; exec %s "$@"\n' "$(command -v setsid)" >slow/setsid
     chmod +x slow/setsid
-    spawn live env PATH="$PWD/slow:$PATH" l23/live 03
-    LIVE=$SPAWNED
+    live 03 env PATH="$PWD/slow:$PATH"
     says 'runs: pid'
     server=$(pid_of_server)
     run ! kill -0 -- "-$server"
