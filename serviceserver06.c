@@ -2,8 +2,8 @@
 //
 // Extends 05.  New: close(cfd) in the parent.
 // See:    make demo-06
-// Breaks: the network decides how many processes run. At `ulimit -u` fork fails, and then
-//         not even a shell can be started to put it right.
+// Breaks: the network decides how many processes run. At `ulimit -u` fork fails, and then no
+//         program can be started to put it right, not even a shell.
 
 #include <errno.h>
 #include <signal.h>

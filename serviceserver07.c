@@ -4,7 +4,7 @@
 //         One death would be everybody's now: signal(SIGPIPE, SIG_IGN) (tip 2).
 // See:    make demo-07
 // Breaks: memory. Every thread reserves a stack, 8 MiB as a rule: with `ulimit -v 3960000`
-//         the wall stands at 482 connections, (limit - the program itself) / stack.
+//         the wall stands at 482 connections, (limit - the program) / (stack + a page).
 
 #include <errno.h>
 #include <pthread.h>

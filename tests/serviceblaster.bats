@@ -192,9 +192,10 @@ client_addresses() {
 
 @test "-i: beside 200 silent ones the threaded server answers all" {
     start_server 07
+    before=$(descriptors "$PID")
     blast_on -i 200 -s 60 10
     holds 10
-    want "connections of the server" 210 connections
+    want "descriptors of the server" $((before + 210)) descriptors "$PID"
     kill -INT "$BLAST"
     end_of_blast 0
     reports idle 200 answered 10 again 10

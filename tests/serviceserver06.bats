@@ -92,6 +92,7 @@ load rules
         # Nor is there a shell now to put it right: it could not start a program.
         (ulimit -u 20 && "${AS[@]}" sh -c 'ls / >/dev/null; exit $?') 2>"$RUN_DIR/shell.err" &&
             fail "this user's shell can still start a program"
+        "${AS[@]}" sh -c "kill -0 $PID" || fail "a shell that is open can't signal by its own kill"
     fi
 
     lives "$PID" "the server, which still serves clients,"

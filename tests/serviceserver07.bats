@@ -82,15 +82,24 @@ addresses() {
     is_answered
 }
 
-# the_wall LIMIT STACK: with this much address space, and stacks of this size (both KiB), the
-# server stops where their ratio says, and ends when those it serves have left.
+# the_wall LIMIT STACK [VISITORS]: with this much address space, and stacks of this size (both
+# KiB), the server stops where their ratio says, and ends when those it serves have left. Before
+# them some (0 or 1) visitors have come and gone.
 the_wall() {
     unsanitized "needs address space for itself"
-    local base formula failed answers status=0
-    LIMITS="-v $1 -s $2" start_server 07
-    base=$(sed -n 's/^VmSize:[^0-9]*\([0-9]*\) kB$/\1/p' "/proc/$PID/status")
+    local base formula failed answers status=0 visitors=${3:-0} stack
     # A stack has one page more, which nobody may touch: the guard.
-    formula=$((($1 - base) / ($2 + $(getconf PAGE_SIZE) / 1024)))
+    stack=$(($2 + $(getconf PAGE_SIZE) / 1024))
+    LIMITS="-v $1 -s $2" start_server 07
+    if ((visitors)); then
+        same "answer" 'discard, 9' "$(ask 'discard\n')"
+        want "threads when the visitor has left" 1 threads "$PID"
+    fi
+    base=$(sed -n 's/^VmSize:[^0-9]*\([0-9]*\) kB$/\1/p' "/proc/$PID/status")
+    ((!visitors)) || [ -n "${SERVER:-}" ] || ((base - stack > 65536)) ||
+        fail "after a visitor the program itself takes $((base - stack)) KiB"
+    # A visitor's stack is kept for the next thread.
+    formula=$((($1 - base) / stack + visitors))
 
     L23_WAIT=60 spawn crowd "$CLIENT" "$PORT" send 'discard\n' lines 1 crowd 2000 'discard\n'
     crowd=$SPAWNED
@@ -98,7 +107,7 @@ the_wall() {
 $(cat "$RUN_DIR/server.err")"
     answers=$(grep -cxF 'discard, 9' "$RUN_DIR/crowd.out")
     echo "base $base KiB, by the formula $formula connections, found $answers"
-    same "answers before connection $failed" $((failed - 1)) "$answers"
+    same "answers before connection $failed" $((failed - 1 - visitors)) "$answers"
     ((answers >= formula - 3 && answers <= formula + 3))
     want "children of the server" 0 children "$PID"
 
@@ -120,6 +129,10 @@ WALL='s/^connection \([0-9]*\): pthread_create: Resource temporarily unavailable
 
 @test "at ulimit -v 3960000, stacks of 8 MiB: the wall stands at (limit - base) / stack" {
     the_wall 3960000 8192
+}
+
+@test "when a thread has ended the wall stands at 474: the program itself is larger by 64 MiB" {
+    the_wall 3960000 8192 1
 }
 
 @test "stacks of 1 MiB move the wall as the formula says" {
