@@ -13,6 +13,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -62,7 +63,7 @@ enum {
     BURST = 64,           // with PROBE, not more than the lecture's backlog: 100
     PROBE = 32,           // every so many-th idle connection asks, once
     DATABASE_NAMES = 512, // enough to ask, and few enough for the CPU's cache
-    SPARE_FILES = 16,     // descriptors for other things than connections
+    SPARE_FILES = 16,     // descriptors for other things; half of them may be taken
     READY = 256,          // connections taken from epoll at a time
     MOST = 100000000,     // of connections, idle ones, requests on each
     STEPS = 64,           // of the histogram, for each doubling: 1.6 percent
@@ -337,8 +338,8 @@ static double percentile(double part)
     while (i < 64 * STEPS - 1 && (seen += latency_count[i]) < part * (double)answer_count)
         i++;
     unsigned doublings = i < 2 * STEPS ? 0 : i / STEPS - 1;
-    uint64_t ns = (uint64_t)(i - doublings * STEPS) << doublings;
-    return answer_count > 0 ? (double)ns / (double)MS : 0;
+    uint64_t ns = ((uint64_t)(i - doublings * STEPS + 1) << doublings) - 1;
+    return (double)(ns < slowest ? ns : slowest) / (double)MS;
 }
 
 static uint64_t *times_of(const struct connection *c)
@@ -506,6 +507,11 @@ static void send_owed(struct connection *c)
         fail(c, errno == EPIPE ? ECONNRESET : errno);
         return;
     }
+    if (n >= 0 && !c->connected &&
+        connected_to_itself(c->fd, server->ai_addr, server->ai_addrlen)) {
+        fail(c, ECONNREFUSED);
+        return;
+    }
     if (n >= 0 && !c->connected)
         connected(c, now);
     if (n > 0) {
@@ -614,7 +620,11 @@ static void name_wrong_answer(const struct connection *c, const char *got, size_
     const unsigned *q = questions.at + c->answer, *a = answers.at + c->answer;
     bool expected = c->inflight > 0;
     const char *newline = memchr(got, '\n', n);
+    static bool named;
 
+    if (named)
+        return;
+    named = true;
     clear_progress();
     fputs("serviceblaster: wrong answer: asked \"", stderr);
     print_quoted(questions.bytes + q[0], expected ? q[1] - q[0] : 0);
@@ -683,8 +693,7 @@ static void receive(struct connection *c)
         measure(c, done, now);
 
     if (right < (size_t)n) {
-        if (tally.outcome[WRONG] == 0)
-            name_wrong_answer(c, buffer + right, (size_t)n - right);
+        name_wrong_answer(c, buffer + right, (size_t)n - right);
         fail(c, EBADMSG);
     } else if (done > 0) {
         go_on(c, done, now);
@@ -1013,9 +1022,13 @@ static void parse_options(int argc, char **argv)
 static void raise_descriptor_limit(void)
 {
     rlim_t need = (rlim_t)option.connections + option.idle + SPARE_FILES;
+    unsigned left_open = 0; // by whoever has started us
     struct rlimit limit;
 
     getrlimit(RLIMIT_NOFILE, &limit);
+    for (rlim_t fd = STDERR_FILENO + 1; fd < need && fd < limit.rlim_cur; fd++)
+        if (fcntl((int)fd, F_GETFD) >= 0 && ++left_open > SPARE_FILES / 2)
+            need++;
     unsigned long long may = limit.rlim_max;
     if (limit.rlim_cur < need)
         limit.rlim_cur = need;

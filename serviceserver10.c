@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "l23/common.h"
 #include "l23/connection.h"
@@ -35,7 +36,12 @@ int main(int argc, char **argv)
     // p[i] is what poll is asked of connection c[i]; p[0] is the listening socket.
     p[0] = (struct pollfd){.fd = fd, .events = POLLIN};
     for (nfds_t n = 1;;) {
-        poll(p, n, p[0].events ? -1 : 100);
+        if (poll(p, n, p[0].events ? -1 : 100) < 0) {
+            // No memory for the list, or its length is above a limit lowered since: as in 09.
+            nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+            for (nfds_t i = 0; i < n; i++)
+                p[i].revents = POLLIN;
+        }
 
         if (p[0].revents || !p[0].events) {
             int cfd;

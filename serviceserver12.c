@@ -11,6 +11,8 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <linux/filter.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -53,8 +55,7 @@ static struct client *oldest, *newest;
 static long clients;
 static bool accepting, paused; // paused: there was no descriptor for the next client
 static bool retiring;          // exits when its last client has left
-static bool finishing;         // asks them to leave, too
-static time_t deadline;        // then those that stay are left
+static time_t deadline;        // set: asks them to leave; those that stay then are left
 
 // What epoll gives back for the listening socket, and for `signals`.
 static struct client listener_tag, signal_tag;
@@ -123,10 +124,12 @@ static void half_close(struct client *c)
     made_progress(c);
 }
 
-// Has it nothing to wait for? Who has just come may be about to ask.
+// Has it nothing to wait for? Who has just come may be about to ask; half a line may be ended.
 static bool may_leave(const struct client *c)
 {
-    return c->c.events == POLLIN && (c->answered || now() - c->since > LINGER) &&
+    bool half = c->c.kept > 0;
+    bool silent = now() - (half ? deadline - GRACE : c->since) > LINGER;
+    return c->c.events == POLLIN && (silent || (c->answered && !half)) &&
            poll(&(struct pollfd){.fd = c->c.fd, .events = POLLIN}, 1, 0) == 0;
 }
 
@@ -152,7 +155,7 @@ static void serve(struct client *c)
         made_progress(c);
     if (c->c.events != before)
         watch(EPOLL_CTL_MOD, c->c.fd, (unsigned)c->c.events, c);
-    if (finishing && may_leave(c))
+    if (deadline && may_leave(c))
         half_close(c);
 }
 
@@ -195,8 +198,6 @@ static void finish(void)
 {
     static time_t looked; // at all of them, once a second
     watch_listener(false);
-    if (!deadline)
-        deadline = now() + GRACE;
     if (looked != now()) {
         looked = now();
         for (struct client *c = oldest, *next; c; c = next) {
@@ -219,8 +220,9 @@ static void take_signal(void)
 {
     struct signalfd_siginfo s;
     if (read(signals, &s, sizeof s) == sizeof s) {
-        finishing = finishing || s.ssi_signo == SIGTERM;
-        retiring = retiring || finishing || s.ssi_signo == SIGUSR1;
+        if (s.ssi_signo == SIGTERM && !deadline)
+            deadline = now() + GRACE;
+        retiring = retiring || deadline || s.ssi_signo == SIGUSR1;
     }
 }
 
@@ -243,6 +245,7 @@ static void prepare(const sigset_t *blocked)
 
 static _Noreturn void work(const sigset_t *blocked)
 {
+    time_t looked = 0;
     prepare(blocked);
     while (!(retiring && clients == 0) && !(deadline && now() > deadline)) {
         struct epoll_event ready[READY];
@@ -262,11 +265,13 @@ static _Noreturn void work(const sigset_t *blocked)
             }
         }
         // Is there one who has woken a worker that was stopped, or died, or had no memory?
-        if (n == 0 && accepting)
+        if (accepting && looked != now()) {
+            looked = now();
             accept_some(BATCH);
+        }
         while (oldest && now() - oldest->since > idle)
             end(oldest);
-        if (finishing)
+        if (deadline)
             finish();
     }
     exit(0); // not _exit: a leak checker has its say at exit
@@ -436,6 +441,9 @@ int main(int argc, char **argv)
     fd = make_listen(port);
     listen(fd, SOMAXCONN);
     fcntl(fd, F_SETFL, O_NONBLOCK);
+    // The kernel would take megabytes of answers, and tell of room for more only when a third of
+    // them is gone: a slow reader would look idle. Accepted sockets inherit this.
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &(int){1 << 16}, sizeof(int));
 
     // Signals wait until they are asked for, here and in the workers: none is lost between
     // two looks.

@@ -321,6 +321,7 @@ int main(int argc, char **argv)
 
     if (!once && argc > 1 && *argv[1] == '-')
         usage(name);
+    argv[once] = argv[0]; // what is left is a command line `PROGRAM [PORT]`
     b.port = parse_port(argc - once, argv + once);
     b.netlink = open_sock_diag();
     if (b.port == 0)

@@ -4,6 +4,7 @@
 #include "common.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
@@ -83,12 +84,19 @@ static bool ready(int fd, short events, long long deadline)
 static struct connection connect_to(const struct addrinfo *a, long long deadline)
 {
     int fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && fd <= STDERR_FILENO) { // the program has closed its own
+        int low = fd;
+        fd = fcntl(low, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+        close(low);
+    }
     int e = fd < 0 || connect(fd, a->ai_addr, a->ai_addrlen) < 0 ? errno : 0;
     socklen_t size = sizeof e;
 
     if (e == EINPROGRESS && (!ready(fd, POLLOUT, deadline) ||
                              getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &size) < 0))
         e = errno;
+    if (e == 0 && connected_to_itself(fd, a->ai_addr, a->ai_addrlen))
+        e = ECONNREFUSED;
     if (e == 0)
         return (struct connection){fd, inode_of(fd)};
     if (fd >= 0)
@@ -104,11 +112,12 @@ static struct connection open_connection(long long deadline)
     const char *host = getenv("L23_HOST"), *port = getenv("L23_PORT");
     struct connection c = none;
     struct addrinfo *all;
-    char number[16];
+    char digits[24], *end = "";
+    long n = port && *port ? strtol(port, &end, 10) : DEFAULT_PORT;
 
-    snprintf(number, sizeof number, "%d", DEFAULT_PORT);
-    if (getaddrinfo(host && *host ? host : "127.0.0.1", port && *port ? port : number,
-                    &hints, &all) != 0) {
+    snprintf(digits, sizeof digits, "%ld", n);
+    if (*end || n < 1 || n > 65535 ||
+        getaddrinfo(host && *host ? host : "127.0.0.1", digits, &hints, &all) != 0) {
         errno = EADDRNOTAVAIL;
         return none;
     }

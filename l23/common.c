@@ -112,6 +112,9 @@ int parse_port(int argc, char **argv)
 {
     open_standard_descriptors();
     signal(SIGCHLD, SIG_DFL); // inherited as ignored it would hide zombies, and who died
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL); // a signal that is blocked would end nobody
     char *end = "";
     long port = argc < 2 ? DEFAULT_PORT : strtol(argv[1], &end, 10);
 
@@ -168,7 +171,7 @@ int make_listen(int port)
     if (bind(fd, a->ai_addr, a->ai_addrlen) < 0) {
         fprintf(stderr, "bind to %s port %s: %s\n", host, service, strerror(errno));
         if (errno == EADDRINUSE)
-            print_holder(port ? port : picked);
+            print_holder(a->ai_addr);
         exit(1);
     }
     if (listen(fd, 100) < 0) {

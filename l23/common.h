@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
 
 struct addrinfo;
 
@@ -23,7 +25,7 @@ enum {
 //   The port of a command line `PROGRAM [PORT]`: 0 (the kernel picks one) to 65535,
 //   DEFAULT_PORT when there is none. Prints the usage and exits 2 on anything else. Also
 //   puts in order what a parent may have left otherwise: see open_standard_descriptors;
-//   SIGCHLD is not ignored.
+//   SIGCHLD is not ignored, no signal is blocked.
 int parse_port(int argc, char **argv);
 
 // open_standard_descriptors()
@@ -36,6 +38,18 @@ void open_standard_descriptors(void);
 //   and one of our servers listens at one of them. Returns 0, and the caller frees *a, or
 //   the error for gai_strerror(3).
 int resolve(const char *host, const char *port, struct addrinfo **a);
+
+// connected_to_itself(fd, peer, size)
+//   Where nobody listens, a connect(2) that happens to come from the very port that it goes
+//   to succeeds, and meets itself. Is `fd`, connected to `peer`, such a socket?
+static inline bool connected_to_itself(int fd, const struct sockaddr *peer,
+                                       socklen_t size)
+{
+    struct sockaddr_storage own = {0};
+    socklen_t n = sizeof own;
+    return getsockname(fd, (struct sockaddr *)&own, &n) == 0 && n == size &&
+           memcmp(&own, peer, size) == 0;
+}
 
 // load_services()
 //   Reads the machine's whole services database (setservent(3), getservent(3)) into the

@@ -5,23 +5,64 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-// The inode of the socket that listens on `port`, as listed in /proc/net/tcp; 0: none found.
-static unsigned long listening_inode(const char *table, int port)
+// An address as /proc/net/tcp and tcp6 have it: the machine's words in hexadecimal.
+struct address {
+    char words[33];
+    unsigned port;
+};
+
+static struct address address_of(const struct sockaddr *a)
+{
+    struct address r = {.port = 0};
+    const uint32_t *word = NULL;
+    int n = 0;
+
+    if (a->sa_family == AF_INET) {
+        const struct sockaddr_in *in = (const void *)a;
+        r.port = ntohs(in->sin_port);
+        word = &in->sin_addr.s_addr;
+        n = 1;
+    } else if (a->sa_family == AF_INET6) {
+        const struct sockaddr_in6 *in = (const void *)a;
+        r.port = ntohs(in->sin6_port);
+        word = (const void *)&in->sin6_addr;
+        n = 4;
+    }
+    for (int i = 0; i < n; i++)
+        snprintf(r.words + 8 * i, 9, "%08" PRIX32, word[i]);
+    return r;
+}
+
+// No address in particular: all of them.
+static bool is_any(const char *words)
+{
+    return words[strspn(words, "0")] == '\0';
+}
+
+// The inode of the socket that listens there, as listed in such a table; 0: none found.
+static unsigned long listening_inode(const char *table, const struct address *wanted)
 {
     char line[512];
     unsigned long inode = 0;
     FILE *f = fopen(table, "r");
 
     while (f && inode == 0 && fgets(line, sizeof line, f)) {
-        unsigned p, state;
+        struct address local;
+        unsigned state;
         unsigned long i;
-        if (sscanf(line, " %*d: %*x:%x %*x:%*x %x %*x:%*x %*x:%*x %*x %*u %*u %lu", &p,
-                   &state, &i) == 3 &&
-            p == (unsigned)port && state == 10) // TCP_LISTEN
+        if (sscanf(line,
+                   " %*d: %32[0-9A-F]:%x %*x:%*x %x %*x:%*x %*x:%*x %*x %*u %*u %lu",
+                   local.words, &local.port, &state, &i) == 4 &&
+            local.port == wanted->port && state == 10 && // TCP_LISTEN
+            (is_any(local.words) || is_any(wanted->words) ||
+             strcmp(local.words, wanted->words) == 0))
             inode = i;
     }
     if (f)
@@ -61,13 +102,14 @@ static void print_process(unsigned long inode)
         closedir(proc);
 }
 
-void print_holder(int port)
+void print_holder(const struct sockaddr *address)
 {
     int saved = errno;
-    unsigned long inode = listening_inode("/proc/net/tcp", port);
+    struct address wanted = address_of(address);
+    unsigned long inode = listening_inode("/proc/net/tcp", &wanted);
 
     if (inode == 0)
-        inode = listening_inode("/proc/net/tcp6", port);
+        inode = listening_inode("/proc/net/tcp6", &wanted);
     if (inode != 0)
         print_process(inode);
     errno = saved;

@@ -12,6 +12,7 @@
 //                              often as fits; prints nanoseconds a call
 //   fork                       from here on there are two of us
 //   orphan                     the same, but the parent ends at once
+//   close FD                   closes that descriptor
 //   steal                      closes every descriptor from 3 on and puts a socket of its
 //                              own in each place; `stolen` prints what was sent to it
 //   say TEXT, until FILE       as tests/client does
@@ -232,6 +233,8 @@ int main(int argc, char **argv)
                 fail("fork");
             if (child > 0 && *action == 'o')
                 _exit(0);
+        } else if (strcmp(action, "close") == 0 && left >= 1) {
+            close(atoi(argv[++i]));
         } else if (strcmp(action, "steal") == 0) {
             steal();
         } else if (strcmp(action, "stolen") == 0) {

@@ -342,9 +342,12 @@ rule_second_argument() {
     usage_error "$1" 0 0
 }
 
-# A port that is taken: exit 1, and whoever holds it is named.
+# A port that is taken: exit 1, and whoever holds it is named, not who has the same port of
+# another address.
 rule_taken_port() {
     local status=0 err=$RUN_DIR/taken.err holder name
+    L23_HOST=$(an_address) spawn namesake "${BIN}serviceserver03" "$PORT"
+    eventually grep -q "port $PORT\$" "$RUN_DIR/namesake.err" || fail "$(<"$RUN_DIR/namesake.err")"
     timeout 20 "$(program "$1")" "$PORT" </dev/null >/dev/null 2>"$err" || status=$?
     same "exit status of a second server on the same port (124: it goes on)" 1 "$status"
     grep -q 'Address already in use' "$err" || fail "not said that the port is in use: $(<"$err")"
@@ -399,13 +402,16 @@ rule_closed_descriptors() {
 }
 
 # rule_children_end_with_it NN: killed, it takes its children along, though it was started by
-# who ignores SIGTERM.
+# who ignores SIGTERM, or blocks it.
 rule_children_end_with_it() {
-    WITH="env --ignore-signal=TERM" start_server "$1"
-    hold client send 'discard\n' lines 1
-    kill -KILL "$PID"
-    want "processes left over" 0 group_size "$PID"
-    want "listening sockets left over" 0 sockets LISTEN
+    local way
+    for way in ignore block; do
+        WITH="env --$way-signal=TERM" start_server "$1"
+        hold $way send 'discard\n' lines 1
+        kill -KILL "$PID"
+        want "processes left over, started with --$way-signal=TERM" 0 group_size "$PID"
+        want "listening sockets left over" 0 sockets LISTEN
+    done
 }
 
 # Only this machine's own clients come in, unless L23_HOST says otherwise.

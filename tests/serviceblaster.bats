@@ -254,6 +254,15 @@ client_addresses() {
     [[ $(value first_failure) == "connection 1, connecting: Connection refused" ]]
 }
 
+@test "nobody listens: who comes from the very port that he goes to has not met a server, but himself" {
+    local status=0
+    with_two_ports timeout 60 "$BLASTER" --tsv -p 40000 -C 1 -c -n 20 1 >"$RUN_DIR/blaster.out" \
+        2>"$RUN_DIR/blaster.err" || status=$?
+    same "exit status" 1 "$status"
+    reports attempted 20 connected 0 refused 20 wrong 0
+    said_nothing
+}
+
 @test "a server that never accepts: all are connected, none is answered in time" {
     start_server 03
     stop_server
@@ -296,6 +305,30 @@ questions_of() {
     reports connected 8 answered 0 wrong 8
     same "what it says" 'serviceblaster: wrong answer: asked "discard\n", expected "discard, 10\n", got "discard, 9\n"' \
         "$(cat "$RUN_DIR/blaster.err")"
+}
+
+@test "of several who are told what they have not asked, the first is named, and once" {
+    command -v python3 >/dev/null || skip "python3 is not installed"
+    spawn server python3 -c "import os, socket, sys, time
+s = socket.create_server(('127.0.0.1', 0))
+print('listening on 127.0.0.1 port', s.getsockname()[1], file=sys.stderr)
+all = []
+while True:
+    c = s.accept()[0]
+    c.recv(100)
+    c.sendall(b'A\\n')
+    all.append(c)
+    if len(all) == 6:
+        while not os.path.exists('$RUN_DIR/on'): time.sleep(0.01)
+        for c in all: c.sendall(b'more\\n')"
+    eventually listening
+    blast_on -s 3 -q 'q\n' -e 'A\n' 6
+    holds 6
+    touch "$RUN_DIR/on"
+    end_of_blast 1
+    reports answered 6 lost 6
+    same "what it says" 'serviceblaster: wrong answer: asked "", expected "", got "more\n"' \
+        "$(grep -v '^holding' "$RUN_DIR/blaster.err")"
 }
 
 @test "an answer that is right but for its end is wrong: too short or too long" {
@@ -360,6 +393,16 @@ unfinished_business() {
         fail "$(grep _ms "$RUN_DIR/blaster.out")"
 }
 
+@test "latencies: no answer took longer than p99 says, when there is one answer" {
+    start_server 03
+    stop_server
+    blast_on 1
+    want "connections that wait for accept" 1 queued
+    kill -CONT "$PID"
+    end_of_blast 0
+    same "p50, p99" "$(value max_ms) $(value max_ms)" "$(value p50_ms) $(value p99_ms)"
+}
+
 @test "a progress line while it runs, but only on a terminal" {
     command -v script >/dev/null || skip "script(1) is not installed"
     start_server 06
@@ -405,10 +448,18 @@ unfinished_business() {
     run -0 timeout 60 bash -c 'ulimit -Sn 32 && exec "$@"' bash "$BLASTER" -p "$PORT" -s 0.1 100
 }
 
+@test "descriptors that it has inherited are not among those for connections" {
+    start_server 07
+    # shellcheck disable=SC2016 # the inner shell expands this
+    run -0 timeout 60 bash -c '
+        for fd in {20..59}; do eval "exec $fd</dev/null"; done
+        ulimit -Sn 64 && exec "$@"' bash "$BLASTER" -p "$PORT" -s 0.1 100
+}
+
 @test "more connections than it may have descriptors: an error before the first one" {
     start_server 03
     blast 2 100000000
-    grep -q '100000000 connections need 100000016 descriptors; this process may have [0-9]* ' "$RUN_DIR/blaster.err"
+    grep -q '100000000 connections need 1000000[1-9][0-9] descriptors; this process may have [0-9]* ' "$RUN_DIR/blaster.err"
     same "its report" "" "$(cat "$RUN_DIR/blaster.out")"
 }
 

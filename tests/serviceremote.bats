@@ -280,6 +280,36 @@ while True:
     asks_another 'q + b", 70000\n"'
 }
 
+@test "a port number that is none is asked at no other port: 70000 is not 4464" {
+    for L23_PORT in 70000 0 -1 6168x x; do
+        L23_PORT=$L23_PORT calls ask discard >"$RUN_DIR/out" 2>"$RUN_DIR/err"
+        grep '^discard, 9/tcp' "$RUN_DIR/out"
+        one_line_of_regret 'Cannot assign requested address' "$RUN_DIR/err"
+    done
+}
+
+@test "nobody listens: it does not take itself for the server, and keeps no such connection" {
+    local preload=(env "LD_PRELOAD=./serviceremote.so")
+    sanitized && preload=()
+    # shellcheck disable=SC2016 # the inner shell expands this
+    L23_PORT=40000 with_two_ports timeout 60 "${preload[@]}" bash -c '
+        "$@" >"$0/out" & until grep -qx over "$0/out"; do sleep 0.02; done
+        grep -c " 01 " /proc/net/tcp >"$0/connections"; touch "$0/enough"; wait' "$RUN_DIR" \
+        "${BIN}tests/calls" repeat 30 discard say over until "$RUN_DIR/enough"
+    same "connections" 0 "$(<"$RUN_DIR/connections")"
+}
+
+@test "what a program has closed of 0, 1 and 2 stays closed: what it prints is no question" {
+    start_elsewhere 07
+    spawn_calls caller close 0 close 2 ask elsewhere say over until "$RUN_DIR/enough"
+    eventually said caller over
+    same "the answer" 'elsewhere, 23459/tcp' "$(head -n 1 "$RUN_DIR/caller.out")"
+    want "connections that are kept" 1 sockets ESTABLISHED
+    for fd in 0 2; do
+        same "descriptor $fd" '' "$(readlink "/proc/$SPAWNED/fd/$fd")"
+    done
+}
+
 @test "a server of another kind: the local answer, and a line" {
     asks_another 'b"220 smtp.example.com at your service\r\n"'
     one_line_of_regret 'Protocol error' "$RUN_DIR/err"

@@ -29,6 +29,22 @@ load events
     no_descriptor_left 60
 }
 
+@test "a limit lowered below what it holds: it serves them on, and does not spin" {
+    unsanitized "needs descriptors for itself"
+    start_server 10
+    hold crowd send 'discard\n' lines 1 crowd 39 'discard\n'
+    spawn asks "$CLIENT" "$PORT" send 'discard\n' lines 1 until "$RUN_DIR/on" send 'www\n' lines 1 \
+        until "$RUN_DIR/off"
+    eventually said asks 'discard, 9'
+    prlimit --pid "$PID" --nofile=10:
+    waits_in_vain late
+    sleeps "$PID" 20
+    touch "$RUN_DIR/on"
+    eventually said asks 'www, 80' || fail "a client that it has is not answered any more"
+    prlimit --pid "$PID" --nofile=100:
+    is_served_now late
+}
+
 @test "every wake-up looks at all connections: with 3,000 silent ones, answers cost several times as much" {
     unsanitized "takes its own time"
     local alone beside

@@ -148,6 +148,25 @@ go_on() {
     want "clients" 1 clients_of "$(workers)"
 }
 
+@test "-i 2: who reads slowly, but steadily, is not dropped" {
+    command -v python3 >/dev/null || skip "python3 is not installed"
+    start_workers 1 -i 2
+    # 160 kB a second, until it has got a megabyte; questions are always waiting.
+    timeout 60 python3 -c "import socket, threading, time
+s = socket.create_connection(('127.0.0.1', $PORT))
+def ask():
+    try:
+        while True: s.sendall(b'discard\\n' * 1000)
+    except OSError: pass
+threading.Thread(target=ask, daemon=True).start()
+began, got = time.time(), 0
+while got < 1000000:
+    n = len(s.recv(max(1, int((time.time() - began) * 160000) - got)))
+    if n == 0: raise SystemExit(f'end of file after {got} bytes')
+    got += n
+    time.sleep(0.05)" || fail "it is dropped"
+}
+
 @test "-i 1: clients that never read are dropped, and cost little memory until then" {
     local i worker grown floods=20
     sanitized && floods=4
@@ -177,6 +196,31 @@ go_on() {
     unsanitized "needs descriptors for itself"
     LIMITS="-n 64" start_workers 2
     no_descriptor_left 116 "$(workers | head -n 1)"
+}
+
+@test "who has woken a worker without a descriptor is served by the other, be that one busy or not" {
+    local full other i
+    unsanitized "needs descriptors for itself"
+    # Ten descriptors that it does not know of: a worker thinks that it has room.
+    # shellcheck disable=SC2016 # the shell that runs it expands this
+    echo 'for fd in {20..29}; do eval "exec $fd</dev/null"; done; exec "$@"' >"$RUN_DIR/more"
+    LIMITS="-n 32" WITH="bash $RUN_DIR/more" start_workers 2
+    { read -r full; read -r other; } < <(workers)
+    kill -STOP "$full"
+    eventually stopped "$full"
+    # shellcheck disable=SC2016 # the inner shell expands this
+    spawn busy bash -c 'while printf "discard\n"; do sleep 0.1; done | "$@"' bash "$CLIENT" "$PORT" talk
+    want "clients of the other" 1 clients_of "$other"
+    kill -STOP "$other"
+    eventually stopped "$other"
+    kill -CONT "$full"
+    a_crowd 16
+    waits_in_vain late
+    kill -CONT "$other"
+    is_served_now late
+    for i in {1..4}; do
+        hold "client$i" send 'discard\n' lines 1
+    done
 }
 
 @test "at ulimit -n 6 it says that descriptors are too few, does not spin, and can be ended" {
@@ -255,6 +299,22 @@ go_on() {
     go_on
     eventually said long bye || fail "$(cat "$RUN_DIR/long".{out,err})"
     same "answers" 1 "$(grep -cx 'discard, 9' "$RUN_DIR/long.out")"
+    ends_well
+}
+
+@test "SIGTERM: who has sent half a question may send the other half, also when answered before" {
+    start_workers 1
+    spawn new "$CLIENT" "$PORT" send 'disc' say sent until "$RUN_DIR/on" send 'ard\n' eof say bye
+    spawn old "$CLIENT" "$PORT" send 'www\ndisc' lines 1 say sent until "$RUN_DIR/on" send 'ard\n' eof say bye
+    eventually said new sent
+    eventually said old sent
+    kill "$PID"
+    want "listening sockets" 0 sockets LISTEN # the worker has heard of it
+    touch "$RUN_DIR/on"
+    eventually said new bye || fail "new: $(cat "$RUN_DIR"/new.{out,err})"
+    eventually said old bye || fail "old: $(cat "$RUN_DIR"/old.{out,err})"
+    same "what the new one got" $'sent\ndiscard, 9\nbye' "$(<"$RUN_DIR/new.out")"
+    same "what the old one got" $'www, 80\nsent\ndiscard, 9\nbye' "$(<"$RUN_DIR/old.out")"
     ends_well
 }
 
