@@ -74,9 +74,9 @@ check: all
 ## make check-03        run one program's tests (check-parser, check-blaster, check-00 ...);
 ##                      SERVER=./live: does my server do what 03 does? HINT=1: with hints;
 ##                      ONLY=zombie: only the behaviours with that word
-check-%: all $(if $(filter live ./live,$(SERVER)),$(if $(wildcard live.c),live))
-	@BIN=$(or $(OUT),./) SERVER=$(SERVER) HINT=$(HINT) $(if $(SERVER),l23/checkmine $*,tests/run) \
-	    $(wildcard tests/service*$*.bats tests/$*.bats)
+check-%: all $(if $(filter live ./live $(CURDIR)/live,$(SERVER)),$(if $(wildcard live.c),live))
+	@BIN=$(or $(OUT),./) SERVER='$(SERVER)' HINT=$(HINT) $(if $(SERVER),l23/checkmine $*,tests/run) \
+	    $(wildcard tests/service$*.bats tests/serviceserver$*.bats tests/$*.bats)
 
 ## make live-03         live coding on PORT=6168: live.c, your copy of 03, is built and started
 ##                      at every save; make live-reset: the copy as it was (VERSION=05: of 05)
@@ -86,10 +86,10 @@ live-reset:
 live-%:
 	@l23/live $*
 
-# The program before stays until its successor is whole.
-live: FLAGS += $(LIVE_FLAGS)
-live: $(OBJ)live.o $(OBJ)l23.a
-	@$(CC) $(LINK) -o build/live.new $^ && mv build/live.new $@
+# The program before stays until its successor is whole. Always built: a live.c that was put back
+# is older than the program and new all the same. Two may build it at once.
+live: $(OBJ)l23.a
+	@$(CC) $(LINK) $(LIVE_FLAGS) -o build/live.$$$$ live.c $< && mv build/live.$$$$ $@
 
 ## make lecture         live coding, a client and the board side by side, in tmux (STEP=03)
 lecture: l23/board tests/client
@@ -107,7 +107,7 @@ demo-%: all
 
 ## make diff-03         what 03 changes over the version that it extends; FROM=live.c: over that
 diff-%:
-	@l23/diff $* $(FROM)
+	@l23/diff $* $(if $(FROM),'$(FROM)')
 
 ## make notes           put the demos' output into NOTES.md anew
 notes: all
@@ -195,4 +195,4 @@ clean:
 help:
 	@sed -n 's/^## /  /p' Makefile
 
-.PHONY: all demo notes stop nat balance cache bench bench-call million figures board live-reset lecture check fuzz soak lint clean help
+.PHONY: all live demo notes stop nat balance cache bench bench-call million figures board live-reset lecture check fuzz soak lint clean help

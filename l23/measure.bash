@@ -6,6 +6,7 @@
 BIN=${BIN:-./}
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin # haproxy and others live there
 export LC_ALL=C                            # numbers have a point
+unset L23_HOST                             # all listen on 127.0.0.1, and are asked there
 
 tmp=$(mktemp -d) || exit 1
 servers=()   # process ids of what runs now
@@ -18,6 +19,7 @@ fail() {
 }
 
 clean_up() {
+    trap '' INT TERM HUP
     stop_clients
     stop
     [ -z "$group" ] || eventually rmdir "$group" 2>/dev/null

@@ -15,7 +15,8 @@ left_running() {
 # bench COMMAND...: it runs as a benchmark, writing here.
 bench() {
     mkdir -p "$RUN_DIR/tmp"
-    env FIGURES="$RUN_DIR/figures" TMPDIR="$RUN_DIR/tmp" "$@"
+    # L23_HOST is not for benchmarks.
+    env FIGURES="$RUN_DIR/figures" TMPDIR="$RUN_DIR/tmp" L23_HOST=127.0.0.5 "$@"
 }
 
 nothing_is_left() {
@@ -33,6 +34,8 @@ nothing_is_left() {
         ((rows > 1)) || fail "$table.tsv has no row; it said: $output"
     done
     grep -q $'^machine\t' "$figures/machine.tsv"
+    # What was measured was answered: no row of zeros.
+    same "rows of zeros" 0 "$(sed 1d "$figures/load.tsv" | grep -cE $'\t0\t0\t0\t0\t0\t0$')"
     # Each goal says whether it was met; nobody complains.
     [[ $output != *awk:* ]] || fail "$output"
     same "goals that do not say so" 0 "$(sed 1d "$figures/goals.tsv" |
@@ -59,16 +62,22 @@ nothing_is_left() {
     done
 }
 
-@test "make bench, ended by a signal, leaves no server, no client and no file" {
+@test "make bench, ended by a signal or several, leaves no server, no client and no file" {
     unsanitized "measures nothing of use"
     mkdir "$RUN_DIR/tmp"
     BENCH=quick spawn bench env FIGURES="$RUN_DIR/figures" TMPDIR="$RUN_DIR/tmp" l23/bench load
     eventually server_is_there || fail "it has started no server: $(cat "$RUN_DIR/bench.err")"
-    kill -TERM "$SPAWNED"
+    eventually ends_by_signals
     local ended_with=0
     exit_status "$SPAWNED" || ended_with=$?
     same "exit status" 143 "$ended_with"
     nothing_is_left
+}
+
+# One after another: they must not cut short what the first has it do.
+ends_by_signals() {
+    kill -TERM "$SPAWNED" 2>/dev/null
+    ended "$SPAWNED"
 }
 
 server_is_there() {

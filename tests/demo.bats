@@ -9,6 +9,7 @@ setup() {
     RUN_DIR=$BATS_TEST_TMPDIR
     MARK=$RANDOM$RANDOM$RANDOM # in the environment of all that a demo starts
     export L23_RUNNING=$RUN_DIR/running
+    export L23_HOST=127.0.0.5 # is not for demos
     export TMPDIR=$RUN_DIR # what a demo that was killed has left there goes with the test
 }
 

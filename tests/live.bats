@@ -103,6 +103,8 @@ pid_of_server() {
     live 03
     says 'live.c was there .from 03. and is kept'
     says 'has ended, exit status 7'
+    sed 's|make_listen(port)|(exit(255), make_listen(port))|' serviceserver03.c >live.c
+    says 'has ended, exit status 255'
     cp serviceserver03.c live.c
     says 'runs: pid .*'
     eventually is_answered
@@ -120,6 +122,9 @@ pid_of_server() {
     same "it says" $'Your live.c is now live.c.bak.\nlive.c is serviceserver03.c again.' "$output"
     cmp live.c serviceserver03.c
     same "the last line of live.c.bak" '// mine' "$(tail -n 1 live.c.bak)"
+    echo '// mine, too' >>live.c
+    run -0 make live-reset
+    same "the last lines of both" $'// mine, too\n// mine' "$(tail -qn 1 live.c.bak live.c.bak.~1~)"
     live 04
     says 'live.c was there .from 03, not 04. and is kept'
     kill "$LIVE"
@@ -145,6 +150,18 @@ pid_of_server() {
     same "records left" '' "$(ls build/running)"
 }
 
+@test "./live is live.c as it stands, also where that is an old file, and when two build it" {
+    project
+    cp serviceserver03.c live.c
+    make -s live
+    echo 'int main(void) { return 7; }' >live.c
+    touch -d yesterday live.c
+    make -s live &
+    make -s live
+    wait $!
+    run -7 ./live
+}
+
 @test "make stop ends what a live session that was killed has left" {
     project
     live 03
@@ -156,6 +173,22 @@ pid_of_server() {
     run -0 make stop
     want "processes left" 0 group_size "$server"
     same "records left" '' "$(ls build/running)"
+}
+
+@test "make stop ends the children of a server that has been killed" {
+    project
+    sed 's|end_with_parent();||' serviceserver06.c >live.c
+    live 06
+    says 'runs: pid'
+    server=$(pid_of_server)
+    eventually is_answered
+    hold one send 'discard\n' lines 1
+    kill -KILL "$LIVE"
+    kill -KILL "$server"
+    eventually is 1 group_size "$server"
+    run -0 make stop
+    [[ $output == "ends: process group $server"* ]] || fail "$output"
+    want "processes left" 0 group_size "$server"
 }
 
 @test "on a terminal: errors stand at the top, Enter starts it anew, Ctrl-C leaves nothing" {
@@ -175,7 +208,7 @@ pid_of_server() {
     key Enter
     anew() { screen >third.screen && [ "$(pid_of_server third.screen)" -gt 0 ] &&
         [ "$(pid_of_server third.screen)" != "$(pid_of_server second.screen)" ]; }
-    eventually anew
+    eventually anew || fail "$(screen)"
     key C-c
     want_screen '^ready> *$'
     want "processes left" 0 group_size "$(pid_of_server third.screen)"
@@ -189,7 +222,6 @@ pid_of_server() {
     same "commands" 3 "$(grep -cE "^    (make live-04 PORT=$PORT|make board PORT=$PORT|.* $PORT.*)$" <<<"$output")"
     command -v telnet || command -v nc || skip "neither telnet nor nc"
 
-    unset L23_HOST # the client's command is for 127.0.0.1
     terminal 120 40
     type_line "PORT=$PORT l23/lecture 03"
     lecture() { tm has-session -t "=lecture-$PORT"; }

@@ -30,7 +30,7 @@ remote() {
     if sanitized; then
         "$@"
     else
-        timeout 60 env LD_PRELOAD="$PWD/serviceremote.so" "$@"
+        timeout 60 env LD_PRELOAD=./serviceremote.so "$@"
     fi
 }
 
@@ -46,7 +46,7 @@ calls() {
 
 # spawn_calls NAME ACTION...: in the background.
 spawn_calls() {
-    local name=$1 preload=(env "LD_PRELOAD=$PWD/serviceremote.so")
+    local name=$1 preload=(env LD_PRELOAD=./serviceremote.so)
     shift
     sanitized && preload=()
     spawn "$name" "${preload[@]}" "${BIN}tests/calls" "$@"
@@ -149,7 +149,7 @@ nobody, unknown' "$output"
     long=$(printf 'x%.0s' {1..300})
     printf 'sm\303\266rg\303\245s 77/tcp\n%s 78/tcp\nelse where 79/tcp\n' "$long" >"$RUN_DIR/local"
     run -0 l23/with-services "$RUN_DIR/local" \
-        env LD_PRELOAD="$(sanitized || echo "$PWD/serviceremote.so")" "${BIN}tests/calls" \
+        env LD_PRELOAD="$(sanitized || echo ./serviceremote.so)" "${BIN}tests/calls" \
         ask $'sm\303\266rg\303\245s' ask "$long" ask $'discard\nelsewhere' ask 'elsewhere ' \
         ask '' ask elsewhere/tcp/ ask elsewhere
     # The local answers need not keep errno: the C library's own do not.
@@ -289,7 +289,7 @@ while True:
 }
 
 @test "nobody listens: it does not take itself for the server, and keeps no such connection" {
-    local preload=(env "LD_PRELOAD=./serviceremote.so")
+    local preload=(env LD_PRELOAD=./serviceremote.so)
     sanitized && preload=()
     # shellcheck disable=SC2016 # the inner shell expands this
     L23_PORT=40000 with_two_ports timeout 60 "${preload[@]}" bash -c '

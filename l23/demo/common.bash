@@ -43,6 +43,7 @@ if [ -z "${DEMO_CHILD:-}" ]; then
 fi
 unset DEMO_CHILD
 
+unset L23_HOST # all is on 127.0.0.1
 A='' B='' C='' D=''
 export A B C D
 PORT='' SERVER='' PROGRAM=''
