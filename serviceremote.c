@@ -1,6 +1,6 @@
 // serviceremote.c: getservbyname() becomes a remote call
 //
-// Extends any program:  LD_PRELOAD=./serviceremote.so PROGRAM
+// Extends any program:  LD_PRELOAD=$PWD/serviceremote.so PROGRAM
 // New:    its getservbyname(3) and getservbyname_r(3) are questions to the server at
 //         L23_HOST (127.0.0.1 unless set), port L23_PORT (6168 unless set); the program
 //         knows nothing of it.
