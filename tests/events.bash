@@ -2,7 +2,7 @@
 # events.bash: evidence for the servers after the hour, 08 to 12. Loaded after rules.bash.
 
 # On a machine that is busy with other things, there are enough of these.
-export L23_WAIT=30
+((${L23_WAIT:-0} >= 30)) || export L23_WAIT=30
 
 # ticks PID: how much CPU time it has used, in hundredths of a second.
 ticks() {
