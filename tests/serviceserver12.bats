@@ -302,20 +302,30 @@ while got < 1000000:
     ends_well
 }
 
-@test "SIGTERM: who has sent half a question may send the other half, also when answered before" {
-    start_workers 1
-    spawn new "$CLIENT" "$PORT" send 'disc' say sent until "$RUN_DIR/on" send 'ard\n' eof say bye
-    spawn old "$CLIENT" "$PORT" send 'www\ndisc' lines 1 say sent until "$RUN_DIR/on" send 'ard\n' eof say bye
-    eventually said new sent
-    eventually said old sent
-    kill "$PID"
-    want "listening sockets" 0 sockets LISTEN # the worker has heard of it
-    touch "$RUN_DIR/on"
-    eventually said new bye || fail "new: $(cat "$RUN_DIR"/new.{out,err})"
-    eventually said old bye || fail "old: $(cat "$RUN_DIR"/old.{out,err})"
-    same "what the new one got" $'sent\ndiscard, 9\nbye' "$(<"$RUN_DIR/new.out")"
-    same "what the old one got" $'www, 80\nsent\ndiscard, 9\nbye' "$(<"$RUN_DIR/old.out")"
-    ends_well
+@test "SIGTERM: who has sent half a question has a second for the other half, also when answered before" {
+    local new old took
+    for _ in {1..10}; do
+        rm -f "$RUN_DIR/on"
+        start_workers 1
+        spawn new "$CLIENT" "$PORT" send 'disc' say sent until "$RUN_DIR/on" send 'ard\n' eof
+        new=$SPAWNED
+        spawn old "$CLIENT" "$PORT" send 'www\ndisc' lines 1 say sent until "$RUN_DIR/on" send 'ard\n' eof
+        old=$SPAWNED
+        eventually said new sent
+        eventually said old sent
+        took=-${EPOCHREALTIME/[.,]/}
+        kill "$PID"
+        want "listening sockets" 0 sockets LISTEN # the worker has heard of it
+        touch "$RUN_DIR/on"
+        exit_status "$new" || true
+        exit_status "$old" || true
+        took=$((${EPOCHREALTIME/[.,]/} + took))
+        ends_well
+        ((took > 1000000)) || break # else that second may have been over
+    done
+    ((took <= 1000000)) || skip "the machine is too slow"
+    same "what the new one got" $'sent\ndiscard, 9' "$(<"$RUN_DIR/new.out")"
+    same "what the old one got" $'www, 80\nsent\ndiscard, 9' "$(<"$RUN_DIR/old.out")"
 }
 
 @test "SIGINT: the same; silent clients are told to go, and those that do go do not hold it up" {
