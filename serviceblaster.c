@@ -507,8 +507,7 @@ static void send_owed(struct connection *c)
         fail(c, errno == EPIPE ? ECONNRESET : errno);
         return;
     }
-    if (n >= 0 && !c->connected &&
-        connected_to_itself(c->fd, server->ai_addr, server->ai_addrlen)) {
+    if (n >= 0 && !c->connected && connected_to_itself(c->fd)) {
         fail(c, ECONNREFUSED);
         return;
     }

@@ -36,8 +36,10 @@ int main(int argc, char **argv)
     // p[i] is what poll is asked of connection c[i]; p[0] is the listening socket.
     p[0] = (struct pollfd){.fd = fd, .events = POLLIN};
     for (nfds_t n = 1;;) {
-        if (poll(p, n, p[0].events ? -1 : 100) < 0) {
-            // No memory for the list, or its length is above a limit lowered since: as in 09.
+        int ready = poll(p, n, p[0].events ? -1 : 100);
+        if (ready < 0) {
+            // No memory for the list, or it is longer than a limit lowered since: ask all of
+            // them, as 09 does, but ten times a second.
             nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
             for (nfds_t i = 0; i < n; i++)
                 p[i].revents = POLLIN;

@@ -95,7 +95,7 @@ static struct connection connect_to(const struct addrinfo *a, long long deadline
     if (e == EINPROGRESS && (!ready(fd, POLLOUT, deadline) ||
                              getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &size) < 0))
         e = errno;
-    if (e == 0 && connected_to_itself(fd, a->ai_addr, a->ai_addrlen))
+    if (e == 0 && connected_to_itself(fd))
         e = ECONNREFUSED;
     if (e == 0)
         return (struct connection){fd, inode_of(fd)};

@@ -39,16 +39,17 @@ void open_standard_descriptors(void);
 //   the error for gai_strerror(3).
 int resolve(const char *host, const char *port, struct addrinfo **a);
 
-// connected_to_itself(fd, peer, size)
+// connected_to_itself(fd)
 //   Where nobody listens, a connect(2) that happens to come from the very port that it goes
-//   to succeeds, and meets itself. Is `fd`, connected to `peer`, such a socket?
-static inline bool connected_to_itself(int fd, const struct sockaddr *peer,
-                                       socklen_t size)
+//   to succeeds, and meets itself. Is `fd` such a socket? (Here, for serviceremote.so has
+//   nothing of common.c.)
+static inline bool connected_to_itself(int fd)
 {
-    struct sockaddr_storage own = {0};
-    socklen_t n = sizeof own;
-    return getsockname(fd, (struct sockaddr *)&own, &n) == 0 && n == size &&
-           memcmp(&own, peer, size) == 0;
+    struct sockaddr_storage own = {0}, peer = {0};
+    socklen_t n = sizeof own, m = sizeof peer;
+    return getsockname(fd, (struct sockaddr *)&own, &n) == 0 &&
+           getpeername(fd, (struct sockaddr *)&peer, &m) == 0 &&
+           memcmp(&own, &peer, sizeof own) == 0;
 }
 
 // load_services()

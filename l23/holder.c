@@ -46,6 +46,15 @@ static bool is_any(const char *words)
     return words[strspn(words, "0")] == '\0';
 }
 
+// Is it that address? ::ffff:127.0.0.1 is 127.0.0.1, too.
+static bool is_same(const char *local, const char *wanted)
+{
+    char mapped[33];
+    snprintf(mapped, sizeof mapped, "%016d%08" PRIX32 "%.8s", 0, htonl(0xffff), wanted);
+    return strcmp(local, wanted) == 0 ||
+           (strlen(wanted) == 8 && strcmp(local, mapped) == 0);
+}
+
 // The inode of the socket that listens there, as listed in such a table; 0: none found.
 static unsigned long listening_inode(const char *table, const struct address *wanted)
 {
@@ -62,7 +71,7 @@ static unsigned long listening_inode(const char *table, const struct address *wa
                    local.words, &local.port, &state, &i) == 4 &&
             local.port == wanted->port && state == 10 && // TCP_LISTEN
             (is_any(local.words) || is_any(wanted->words) ||
-             strcmp(local.words, wanted->words) == 0))
+             is_same(local.words, wanted->words)))
             inode = i;
     }
     if (f)

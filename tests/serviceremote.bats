@@ -300,7 +300,7 @@ while True:
     sanitized && preload=()
     # shellcheck disable=SC2016 # the inner shell expands this
     L23_PORT=40000 with_two_ports timeout 60 "${preload[@]}" bash -c '
-        "$@" >"$0/out" & until grep -qx over "$0/out"; do sleep 0.02; done
+        "$@" >"$0/out" & until grep -qsx over "$0/out"; do sleep 0.02; done
         grep -c " 01 " /proc/net/tcp >"$0/connections"; touch "$0/enough"; wait' "$RUN_DIR" \
         "${BIN}tests/calls" repeat 30 discard say over until "$RUN_DIR/enough"
     same "connections" 0 "$(<"$RUN_DIR/connections")"
