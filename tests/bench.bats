@@ -76,7 +76,9 @@ nothing_is_left() {
 
 # One after another: they must not cut short what the first has it do.
 ends_by_signals() {
-    kill -TERM "$SPAWNED" 2>/dev/null
+    for _ in {1..200}; do
+        kill -TERM "$SPAWNED" 2>/dev/null
+    done
     ended "$SPAWNED"
 }
 

@@ -280,7 +280,7 @@ crowds() {
 # with_two_ports COMMAND...: runs it in a network of its own, where connections can come from
 # the ports 40000 and 40001 only: the first of those to 40000 comes from there.
 with_two_ports() {
-    command -v ip >/dev/null || skip "ip is not installed"
+    command -v ip >/dev/null || skip "ip is not installed (apt-get install iproute2)"
     unshare --user --map-root-user --net sh -c \
         'echo "40000 40001" >/proc/sys/net/ipv4/ip_local_port_range' 2>/dev/null ||
         skip "network namespaces are not permitted here"
